@@ -1,0 +1,294 @@
+/*
+ * Example 6: example 3 with TCP_NODELAY.
+ *
+ * Shows: without Nagle's algorithm a small segment leaves at once, even while
+ * an earlier one is not yet acknowledged. Connections inherit the option from
+ * the listener.
+ *
+ * New since example 3: one setsockopt.
+ *
+ * Try it: make ex6, then strace -e setsockopt,listen ./ex6, and
+ * curl -i localhost:8080 in a second terminal.
+ *
+ * Still wrong: a first small send never waits, with the option or without. It
+ * pays when a second send follows before the first is acknowledged.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAX_REQUEST 8192
+#define READ_SIZE 1024
+#define MAX_EVENTS 64
+#define MAX_DESCRIPTORS 65536
+
+/* How many clients may wait to be accepted; the article has 1. */
+#ifndef BACKLOG
+#define BACKLOG SOMAXCONN
+#endif
+
+static const char response[] =
+    "HTTP/1.0 200 OK\r\nDate: Mon, 1 Jan 1996 01:01:01 GMT\r\n"
+    "Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
+
+/* One client. What a blocking program keeps in local variables while it waits,
+   this one has to write down. */
+struct connection {
+    int fd;
+    size_t received;
+    size_t sent;
+    char request[MAX_REQUEST];
+};
+
+/* The open connections, by their descriptors. */
+static struct connection *connections[MAX_DESCRIPTORS];
+
+static volatile sig_atomic_t interrupted;
+
+/* A signal that comes after the flag was tested, but before the call that
+   blocks, does not wake that call. The alarm does, a second later. */
+static void interrupt(int signal_number)
+{
+    interrupted = signal_number;
+    alarm(1);
+}
+
+static void die(const char *call)
+{
+    perror(call);
+    exit(EXIT_FAILURE);
+}
+
+/* For one client what die is for the program: the caller closes it. */
+static int lost(const char *call)
+{
+    perror(call);
+    return -1;
+}
+
+/* Without SA_RESTART, so that a call that blocks fails with EINTR. */
+static void catch_signals(void)
+{
+    const struct sigaction action = {.sa_handler = interrupt};
+    if (sigaction(SIGINT, &action, NULL) == -1 ||
+        sigaction(SIGTERM, &action, NULL) == -1 ||
+        sigaction(SIGALRM, &action, NULL) == -1)
+        die("sigaction");
+}
+
+/* Returns the port that the command line names, or 8080. */
+static in_port_t port_argument(int argc, char *argv[])
+{
+    if (argc < 2) return 8080;
+    /* strtol alone would take " 80", "+80" and "80x". */
+    size_t digits = strspn(argv[1], "0123456789");
+    long port = strtol(argv[1], NULL, 10);
+    if (argc == 2 && argv[1][digits] == '\0' && port >= 1 && port <= 65535)
+        return (in_port_t)port;
+    fprintf(stderr, "usage: %s [port]: one port, 1 to 65535, not '%s'\n",
+            argv[0], argv[argc - 1]);
+    exit(2);
+}
+
+/* Returns a socket that listens on the port of every IPv4 address. */
+static int open_listener(in_port_t port)
+{
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (listener == -1) die("socket");
+
+    /* The connections of a server that has just ended stay in TIME_WAIT for a
+       minute; until then bind would fail. */
+    int on = 1;
+    if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
+        die("setsockopt");
+
+    /* All other fields are 0, and an address of 0 is INADDR_ANY. */
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
+    if (bind(listener, (struct sockaddr *)&any, sizeof any) == -1) die("bind");
+    if (listen(listener, BACKLOG) == -1) die("listen");
+    return listener;
+}
+
+/* A request ends at its first blank line, wherever recv may have cut it. */
+static int is_complete(const char *request, size_t length)
+{
+    return memmem(request, length, "\n\n", 2) != NULL ||
+           memmem(request, length, "\n\r\n", 3) != NULL;
+}
+
+/* With fwrite, because a request may hold NUL bytes; flushed, so that it is
+   seen at once, through a pipe as well. */
+static void print_request(const char *request, size_t length)
+{
+    puts("----------------------------------------");
+    fwrite(request, 1, length - 2, stdout);
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* Returns 1: accept may be called again. A signal, or a client that left while
+   it waited, is no trouble. Anything else is a shortage: the client stays in
+   the queue, and accept would fail again at once, so give it a second. */
+static int accept_failed(void)
+{
+    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return 1;
+    perror("accept");
+    sleep(1);
+    return 1;
+}
+
+/* Adds fd with EPOLL_CTL_ADD, or changes what is reported of it with
+   EPOLL_CTL_MOD: the new mask replaces the old one whole. */
+static int watch(int epoll, int operation, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    return epoll_ctl(epoll, operation, fd, &event);
+}
+
+/* close also ends the registration, for no other descriptor refers to this
+   socket. */
+static void close_connection(struct connection *c)
+{
+    connections[c->fd] = NULL;
+    close(c->fd);
+    free(c);
+}
+
+/* Returns 1 if there may be another client, or 0 if accept failed. */
+static int accept_connection(int epoll, int listener, long last)
+{
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    if (fd == -1 && errno != EAGAIN) accept_failed();
+    if (fd == -1) return 0;
+
+    /* The lowest free descriptor is the last one. Were this client to keep it,
+       accept could not even take the next one to turn it away. */
+    struct connection *c = fd < last ? malloc(sizeof *c) : NULL;
+    if (c == NULL) {
+        fputs("out of descriptors or memory: client turned away\n", stderr);
+        close(fd);
+        return 1;
+    }
+    c->fd = fd;
+    c->received = 0;
+    c->sent = 0;
+    connections[fd] = c;
+    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) {
+        perror("epoll_ctl");
+        close_connection(c);
+    }
+    return 1;
+}
+
+/* Returns 1 if there may be more, 0 if not, or -1 if nothing more can come. */
+static int receive(struct connection *c)
+{
+    size_t room = MAX_REQUEST - c->received;
+    if (room > READ_SIZE) room = READ_SIZE;
+    ssize_t n = recv(c->fd, c->request + c->received, room, 0);
+    if (n == -1 && errno == EAGAIN) return 0;
+    if (n == -1 && errno == EINTR) return 1;
+    if (n == -1) return lost("recv");
+    /* The client's end of stream, and all that recv returns from now on. */
+    if (n == 0) return -1;
+    c->received += (size_t)n;
+    return c->received < MAX_REQUEST;
+}
+
+/* Returns 0, or -1 if the connection is to be closed. */
+static int read_request(int epoll, struct connection *c)
+{
+    int result = receive(c);
+    /* Asked before the result is: a client may end its stream right after the
+       request, and wait for the response. */
+    if (is_complete(c->request, c->received)) {
+        if (watch(epoll, EPOLL_CTL_MOD, c->fd, EPOLLOUT) == -1)
+            return lost("epoll_ctl");
+        print_request(c->request, c->received);
+        return 0;
+    }
+    if (c->received < MAX_REQUEST && result != -1) return 0;
+    fprintf(stderr, "no complete request in %zu bytes\n", c->received);
+    return -1;
+}
+
+/* Returns 1 if there is more to send, 0 if not or not now, or -1 if the
+   connection is to be closed. */
+static int send_response(int epoll, struct connection *c)
+{
+    /* Without the flag, a client that has left ends us with SIGPIPE. */
+    ssize_t n = send(c->fd, response + c->sent, strlen(response) - c->sent,
+                     MSG_NOSIGNAL);
+    if (n == -1 && errno == EAGAIN) return 0;
+    if (n == -1 && errno == EINTR) return 1;
+    if (n == -1) return lost("send");
+    /* The kernel may have taken a part only. */
+    c->sent += (size_t)n;
+    if (c->sent < strlen(response)) return 1;
+
+    if (watch(epoll, EPOLL_CTL_MOD, c->fd, 0) == -1) return lost("epoll_ctl");
+    /* Once both directions are shut, EPOLLHUP comes, at once. A client that
+       has reset the connection meanwhile makes shutdown fail: ENOTCONN. */
+    return shutdown(c->fd, SHUT_RDWR);
+}
+
+/* Interest is in one thing at a time, so one of the bits is set. If none is,
+   the event is EPOLLHUP or EPOLLERR, which come unasked: all is over. */
+static void handle_event(int epoll, struct connection *c, uint32_t events)
+{
+    int result = -1;
+    if (events & EPOLLIN)
+        result = read_request(epoll, c);
+    else if (events & EPOLLOUT)
+        result = send_response(epoll, c);
+    if (result == -1) close_connection(c);
+}
+
+int main(int argc, char *argv[])
+{
+    in_port_t port = port_argument(argc, argv);
+    catch_signals();
+    int listener = open_listener(port);
+    /* A client may be gone between its event and accept, which would then
+       wait for another one. */
+    if (fcntl(listener, F_SETFL, O_NONBLOCK) == -1) die("fcntl");
+    int on = 1;
+    if (setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1)
+        die("setsockopt");
+    int epoll = epoll_create1(0);
+    if (epoll == -1) die("epoll_create1");
+    if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN) == -1) die("epoll_ctl");
+    long last = sysconf(_SC_OPEN_MAX) - 1;
+    if (last >= MAX_DESCRIPTORS) last = MAX_DESCRIPTORS - 1;
+    fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
+
+    while (!interrupted) {
+        struct epoll_event events[MAX_EVENTS];
+        int ready = epoll_wait(epoll, events, MAX_EVENTS, -1);
+        if (ready == -1 && errno != EINTR) die("epoll_wait");
+        for (int i = 0; i < ready; i++) {
+            int fd = events[i].data.fd;
+            if (fd == listener)
+                accept_connection(epoll, listener, last);
+            else
+                handle_event(epoll, connections[fd], events[i].events);
+        }
+    }
+
+    for (int fd = 0; fd <= last; fd++) {
+        if (connections[fd] != NULL) close_connection(connections[fd]);
+    }
+    close(epoll);
+    close(listener);
+    return EXIT_SUCCESS;
+}
