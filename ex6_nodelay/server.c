@@ -276,7 +276,7 @@ int main(int argc, char *argv[])
         struct epoll_event events[MAX_EVENTS];
         int ready = epoll_wait(epoll, events, MAX_EVENTS, -1);
         if (ready == -1 && errno != EINTR) die("epoll_wait");
-        for (int i = 0; i < ready; i++) {
+        for (int i = 0; i < ready && !interrupted; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
                 accept_connection(epoll, listener, last);

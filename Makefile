@@ -1,0 +1,96 @@
+ifneq ($(shell uname -s),Linux)
+$(error epoll needs Linux: use a Linux machine, a virtual machine or a container)
+endif
+
+CFLAGS ?= -O2 -g -Wall -Wextra -Wpedantic -Wshadow
+BATS ?= bats
+EXAMPLES = ex1 ex2 ex3 ex4 ex5 ex6
+TOOLS = build/client build/preload.so
+SOURCES = $(wildcard ex?_*/server.c) $(wildcard tests/*.c)
+SCRIPTS = .ci/run $(wildcard tests/*.sh tests/*.bash tests/*.bats)
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Werror
+SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+DIFF = diff -u $(shell diff --color=auto Makefile Makefile 2>&1 && \
+                       echo --color=auto)
+
+.PHONY: all help test test1 test2 test3 test4 test5 test6 \
+        diff2 diff3 diff4 diff5 diff6 lint sanitize deps dev-deps clean
+
+all: $(EXAMPLES)
+
+ex1: ex1_blocking/server.c
+ex2: ex2_loop/server.c
+ex3: ex3_epoll_lt/server.c
+ex4: ex4_epoll_et/server.c
+ex5: ex5_cork/server.c
+ex6: ex6_nodelay/server.c
+
+$(EXAMPLES):
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+
+help:
+	@echo 'make              build all six examples'
+	@echo 'make ex4          build one (ex1 to ex6); then ./ex4 [port]'
+	@echo 'make diff4        show it against the one it grows from (diff2 to diff6)'
+	@echo 'make test         run all tests; test4: those of example 4 (test1 to test6)'
+	@echo 'make sanitize     run all tests under AddressSanitizer and UBSan'
+	@echo 'make lint         check formatting and code'
+	@echo 'make deps         install what make test needs'
+	@echo 'make dev-deps     install what make lint needs'
+	@echo 'make clean        remove what was built'
+
+build/client: tests/client.c
+	@mkdir -p build
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+
+build/preload.so: tests/preload.c
+	@mkdir -p build
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -shared -fPIC -o $@ $<
+
+test: all $(TOOLS)
+	$(BATS) tests
+
+test1 test2 test3 test4 test5 test6: test%: ex% $(TOOLS)
+	$(BATS) tests/ex$*.bats
+
+diff2: OLD = ex1_blocking
+diff2: NEW = ex2_loop
+diff3: OLD = ex2_loop
+diff3: NEW = ex3_epoll_lt
+diff4: OLD = ex3_epoll_lt
+diff4: NEW = ex4_epoll_et
+diff5: OLD = ex3_epoll_lt
+diff5: NEW = ex5_cork
+diff6: OLD = ex3_epoll_lt
+diff6: NEW = ex6_nodelay
+
+# diff exits 1 when it finds what it is asked for.
+diff2 diff3 diff4 diff5 diff6:
+	@$(DIFF) $(OLD) $(NEW) || test $$? -eq 1
+
+sanitize: $(TOOLS)
+	@mkdir -p build/sanitize
+	for dir in ex?_*; do \
+	  $(CC) $(CPPFLAGS) $(SANITIZE) $(LDFLAGS) \
+	    -o "build/sanitize/$${dir%%_*}" "$$dir/server.c" || exit 1; done
+	BIN=build/sanitize $(BATS) tests
+
+lint:
+	clang-format --dry-run -Werror $(SOURCES)
+	for source in $(SOURCES); do \
+	  for cc in gcc clang; do \
+	    $$cc -O2 $(WARNINGS) -fsyntax-only "$$source" || exit 1; done; done
+	clang-tidy --quiet $(SOURCES) --
+	cppcheck --quiet --error-exitcode=1 --inline-suppr \
+	  --enable=warning,performance,portability,style \
+	  --suppress=missingIncludeSystem $(SOURCES)
+	shellcheck $(SCRIPTS)
+
+deps:
+	tests/install.sh cc bats curl strace
+
+dev-deps:
+	tests/install.sh gcc clang clang-format clang-tidy cppcheck shellcheck
+
+clean:
+	rm -rf $(EXAMPLES) build

@@ -1,0 +1,214 @@
+/*
+ * A client that misbehaves to order: what curl cannot do.
+ *
+ * usage: client [-n COUNT] PORT ACTION...
+ *
+ * Opens COUNT connections (1 unless given) to PORT of 127.0.0.1, then does
+ * each action with each of them:
+ *
+ *   send TEXT   sends TEXT; \r, \n, \\ and \xHH mean what they mean in C
+ *   drip TEXT   the same, one byte at a time, a millisecond apart
+ *   fill N      sends N times the letter x
+ *   finish      ends the stream, and can still read
+ *   read        prints what comes until the server ends its stream
+ *   wait        prints "ready" and waits for SIGUSR1
+ *   reset       leaves with a reset
+ *
+ * Leaves at the last action. Sending to a server that has closed is no error,
+ * and a reset while reading is said on stderr; exit status 1 means that there
+ * was no connection, 2 that the command line was wrong.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAX_COUNT 20000
+
+static int connections[MAX_COUNT];
+
+static void die(const char *call)
+{
+    perror(call);
+    exit(EXIT_FAILURE);
+}
+
+static void usage(const char *wrong)
+{
+    fprintf(stderr, "usage: client [-n COUNT] PORT ACTION...: '%s'?\n", wrong);
+    exit(2);
+}
+
+static long number(const char *text, long most)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || value < 1 || value > most) usage(text);
+    return value;
+}
+
+static int open_connection(in_port_t port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd == -1) die("socket");
+    struct sockaddr_in server = {
+        .sin_family = AF_INET,
+        .sin_port = htons(port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    if (connect(fd, (struct sockaddr *)&server, sizeof server) == -1)
+        die("connect");
+    /* Or Nagle's algorithm would put the bytes of a drip together again. */
+    int on = 1;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1)
+        die("setsockopt");
+    return fd;
+}
+
+static void send_all(int fd, const char *data, size_t length)
+{
+    while (length > 0) {
+        ssize_t n = send(fd, data, length, MSG_NOSIGNAL);
+        if (n == -1 && errno != EPIPE && errno != ECONNRESET) die("send");
+        if (n == -1) return;
+        data += n;
+        length -= (size_t)n;
+    }
+}
+
+/* Resolves the escapes in text, in place, and returns its new length. */
+static size_t unescape(char *text)
+{
+    char *to = text;
+    for (char *from = text; *from != '\0'; from++) {
+        unsigned int byte = (unsigned char)*from;
+        if (*from == '\\') {
+            from++;
+            if (*from == 'r')
+                byte = '\r';
+            else if (*from == 'n')
+                byte = '\n';
+            else if (*from == '\\')
+                byte = '\\';
+            else if (sscanf(from, "x%2x", &byte) == 1)
+                from += 2;
+            else
+                usage(from);
+        }
+        *to++ = (char)byte;
+    }
+    return (size_t)(to - text);
+}
+
+static void send_text(int fd, const char *text, size_t chunk)
+{
+    char *copy = strdup(text);
+    if (copy == NULL) die("strdup");
+    size_t length = unescape(copy);
+    for (size_t i = 0; i < length; i += chunk) {
+        send_all(fd, copy + i, length - i < chunk ? length - i : chunk);
+        if (chunk == 1) usleep(1000);
+    }
+    free(copy);
+}
+
+static void fill(int fd, long count)
+{
+    char *data = malloc((size_t)count);
+    if (data == NULL) die("malloc");
+    memset(data, 'x', (size_t)count);
+    send_all(fd, data, (size_t)count);
+    free(data);
+}
+
+static void read_all(int fd)
+{
+    char data[4096];
+    ssize_t n;
+    while ((n = recv(fd, data, sizeof data, 0)) > 0)
+        fwrite(data, 1, (size_t)n, stdout);
+    if (n == -1) perror("recv");
+    fflush(stdout);
+}
+
+static void reset(int fd)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == -1)
+        die("setsockopt");
+    close(fd);
+}
+
+static void wait_for_signal(void)
+{
+    sigset_t set;
+    int signal_number;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    puts("ready");
+    fflush(stdout);
+    sigwait(&set, &signal_number);
+}
+
+/* Does one action with one connection. */
+static void act(int fd, const char *action, const char *argument)
+{
+    if (strcmp(action, "send") == 0)
+        send_text(fd, argument, 1 << 20);
+    else if (strcmp(action, "drip") == 0)
+        send_text(fd, argument, 1);
+    else if (strcmp(action, "fill") == 0)
+        fill(fd, number(argument, 1 << 30));
+    else if (strcmp(action, "finish") == 0)
+        shutdown(fd, SHUT_WR);
+    else if (strcmp(action, "read") == 0)
+        read_all(fd);
+    else if (strcmp(action, "reset") == 0)
+        reset(fd);
+    else
+        usage(action);
+}
+
+static int takes_argument(const char *action)
+{
+    return strcmp(action, "send") == 0 || strcmp(action, "drip") == 0 ||
+           strcmp(action, "fill") == 0;
+}
+
+int main(int argc, char *argv[])
+{
+    /* Blocked from the start, so that it is not lost if it comes early. */
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) == -1) die("sigprocmask");
+
+    int next = 1;
+    long count = 1;
+    if (argc > 2 && strcmp(argv[1], "-n") == 0) {
+        count = number(argv[2], MAX_COUNT);
+        next = 3;
+    }
+    if (next >= argc) usage("no PORT");
+    in_port_t port = (in_port_t)number(argv[next++], 65535);
+    for (long i = 0; i < count; i++) connections[i] = open_connection(port);
+
+    while (next < argc) {
+        const char *action = argv[next++];
+        const char *argument = NULL;
+        if (takes_argument(action) && next == argc) usage(action);
+        if (takes_argument(action)) argument = argv[next++];
+        if (strcmp(action, "wait") == 0)
+            wait_for_signal();
+        else
+            for (long i = 0; i < count; i++)
+                act(connections[i], action, argument);
+    }
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# usage: install.sh TOOL...
+#
+# Installs with the system's package manager those of the tools that are not
+# there, and says which. Exits with 1 if it knows no package manager here.
+set -euo pipefail
+
+missing=()
+for tool in "$@"; do
+  command -v "$tool" >/dev/null || missing+=("$tool")
+done
+if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+
+if command -v apt-get >/dev/null; then
+  manager=apt-get
+elif command -v dnf >/dev/null; then
+  manager=dnf
+elif command -v pacman >/dev/null; then
+  manager=pacman
+elif command -v apk >/dev/null; then
+  manager=apk
+else
+  echo "no apt-get, dnf, pacman or apk here; please install: ${missing[*]}" >&2
+  exit 1
+fi
+
+# The package that a tool comes in, where it does not bear the tool's name.
+packages=()
+for tool in "${missing[@]}"; do
+  case $manager:$tool in
+    apt-get:cc) packages+=(gcc libc6-dev) ;;
+    apk:cc | apk:gcc) packages+=(gcc musl-dev) ;;
+    *:cc) packages+=(gcc) ;;
+    pacman:bats) packages+=(bash-bats) ;;
+    dnf:clang-format | dnf:clang-tidy) packages+=(clang-tools-extra) ;;
+    apk:clang-format | apk:clang-tidy) packages+=(clang-extra-tools) ;;
+    pacman:clang-format | pacman:clang-tidy) packages+=(clang) ;;
+    dnf:shellcheck) packages+=(ShellCheck) ;;
+    *) packages+=("$tool") ;;
+  esac
+done
+
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then sudo=(sudo); fi
+
+echo "installing ${packages[*]} with $manager"
+case $manager in
+  apt-get)
+    "${sudo[@]}" apt-get update -q
+    "${sudo[@]}" apt-get install -q -y --no-install-recommends "${packages[@]}"
+    ;;
+  dnf) "${sudo[@]}" dnf install -y "${packages[@]}" ;;
+  pacman) "${sudo[@]}" pacman -S --needed --noconfirm "${packages[@]}" ;;
+  apk) "${sudo[@]}" apk add "${packages[@]}" ;;
+esac
