@@ -79,7 +79,7 @@ lint:
 	clang-format --dry-run -Werror $(SOURCES)
 	for source in $(SOURCES); do \
 	  for cc in gcc clang; do \
-	    $$cc -O2 $(WARNINGS) -fsyntax-only "$$source" || exit 1; done; done
+	    $$cc -O2 $(WARNINGS) -c -o /dev/null "$$source" || exit 1; done; done
 	clang-tidy --quiet $(SOURCES) --
 	cppcheck --quiet --error-exitcode=1 --inline-suppr \
 	  --enable=warning,performance,portability,style \

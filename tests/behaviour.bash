@@ -144,19 +144,22 @@ says_that_the_port_is_taken() {
   served
 }
 
-# ends_if_a_call_fails_at_start CALL...: as strace names them. The second
-# name, after a colon, is the one in the message, where they differ.
+# ends_if_a_call_fails_at_start CALL...: as strace names them. A second name,
+# after a colon, is the one in the message, where they differ.
 ends_if_a_call_fails_at_start() {
   local call
   export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
   for call in "$@"; do
+    # A sanitizer makes this call itself, before main.
+    if [ -n "${BIN:-}" ] && [ "$call" = rt_sigaction:sigaction ]; then
+      continue
+    fi
     run -1 timeout 5 strace -o "$trace" -e "inject=${call%:*}:error=ENOMEM" \
       "$bin/$EXAMPLE" $((10000 + RANDOM % 20000))
     [ "$output" = "${call#*:}: Cannot allocate memory" ]
   done
 }
 
-# Example 1 has nothing more to lose, and is served here what it asked for.
 answers_a_half_close_after_the_request() {
   start
   "$client" "$port" send "$request" finish read >"$dir/answer"
@@ -366,7 +369,7 @@ tells_the_clients_it_turns_away() {
 }
 
 turns_away_clients_when_memory_is_short() {
-  [ -z "${BIN:-}" ] || skip 'a sanitizer takes more memory than this test gives'
+  [ -z "${BIN:-}" ] || skip 'a sanitizer needs more memory than this test gives'
   fresh
   local size
   size=$(awk '/^VmSize/ { print $2 }' "/proc/$server/status")

@@ -20,6 +20,7 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -33,13 +34,13 @@
 
 static int connections[MAX_COUNT];
 
-static void die(const char *call)
+static _Noreturn void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
 }
 
-static void usage(const char *wrong)
+static _Noreturn void usage(const char *wrong)
 {
     fprintf(stderr, "usage: client [-n COUNT] PORT ACTION...: '%s'?\n", wrong);
     exit(2);
@@ -96,9 +97,12 @@ static size_t unescape(char *text)
                 byte = '\n';
             else if (*from == '\\')
                 byte = '\\';
-            else if (sscanf(from, "x%2x", &byte) == 1)
+            else if (*from == 'x' && isxdigit((unsigned char)from[1]) &&
+                     isxdigit((unsigned char)from[2])) {
+                const char digits[] = {from[1], from[2], '\0'};
+                byte = (unsigned int)strtoul(digits, NULL, 16);
                 from += 2;
-            else
+            } else
                 usage(from);
         }
         *to++ = (char)byte;
@@ -201,9 +205,8 @@ int main(int argc, char *argv[])
 
     while (next < argc) {
         const char *action = argv[next++];
-        const char *argument = NULL;
         if (takes_argument(action) && next == argc) usage(action);
-        if (takes_argument(action)) argument = argv[next++];
+        const char *argument = takes_argument(action) ? argv[next++] : "";
         if (strcmp(action, "wait") == 0)
             wait_for_signal();
         else
