@@ -10,16 +10,15 @@
  * Try it: make ex4 && ./ex4, then curl -i localhost:8080. Take out one of the
  * loops and see what hangs.
  *
- * Still wrong: the drain makes the others wait for a client that sends as
- * fast as it is read. Here MAX_REQUEST is the bound; without one, keep a list
- * of the ready connections and read a little from each in turn.
+ * Still wrong: while one client is drained, the others wait. Here MAX_REQUEST
+ * and MAX_EVENTS are the bounds; without one, keep a list of the connections
+ * that are ready, and read a little from each in turn.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,18 +163,16 @@ static void close_connection(struct connection *c)
     free(c);
 }
 
-/* Returns 1 if there may be another client, or 0 if accept failed. */
+/* Returns 1 if there may be another client, 0 if there is none, or -1 if one
+   may have been left in the queue. */
 static int accept_connection(int epoll, int listener, long last)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-    if (fd == -1 && errno != EAGAIN) {
+    if (fd == -1 && errno == EAGAIN) return 0;
+    if (fd == -1) {
         accept_failed();
-        /* Clients may be left in the queue, and this edge is spent. MOD looks
-           afresh and reports them again. */
-        if (watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN | EPOLLET) == -1)
-            perror("epoll_ctl");
+        return -1;
     }
-    if (fd == -1) return 0;
 
     /* The lowest free descriptor is the last one. Were this client to keep it,
        accept could not even take the next one to turn it away. */
@@ -194,6 +191,19 @@ static int accept_connection(int epoll, int listener, long last)
         close_connection(c);
     }
     return 1;
+}
+
+/* Until the queue is empty, for its clients are not reported again; but not for
+   ever, for more may come as fast as they are accepted. MOD looks afresh, and
+   reports those that were left. */
+static void accept_connections(int epoll, int listener, long last)
+{
+    int result = 1;
+    for (int i = 0; i < MAX_EVENTS && result == 1; i++)
+        result = accept_connection(epoll, listener, last);
+    if (result == 0) return;
+    if (watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN | EPOLLET) == -1)
+        perror("epoll_ctl");
 }
 
 /* Returns 1 if there may be more, 0 if not, or -1 if nothing more can come. */
@@ -285,15 +295,14 @@ int main(int argc, char *argv[])
         for (int i = 0; i < ready && !interrupted; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
-                while (accept_connection(epoll, listener, last)) continue;
+                accept_connections(epoll, listener, last);
             else
                 handle_event(epoll, connections[fd], events[i].events);
         }
     }
 
-    for (int fd = 0; fd <= last; fd++) {
+    for (int fd = 0; fd <= last; fd++)
         if (connections[fd] != NULL) close_connection(connections[fd]);
-    }
     close(epoll);
     close(listener);
     return EXIT_SUCCESS;

@@ -19,7 +19,6 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,12 +163,16 @@ static void close_connection(struct connection *c)
     free(c);
 }
 
-/* Returns 1 if there may be another client, or 0 if accept failed. */
+/* Returns 1 if there may be another client, 0 if there is none, or -1 if one
+   may have been left in the queue. */
 static int accept_connection(int epoll, int listener, long last)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-    if (fd == -1 && errno != EAGAIN) accept_failed();
-    if (fd == -1) return 0;
+    if (fd == -1 && errno == EAGAIN) return 0;
+    if (fd == -1) {
+        accept_failed();
+        return -1;
+    }
 
     /* The lowest free descriptor is the last one. Were this client to keep it,
        accept could not even take the next one to turn it away. */
@@ -285,9 +288,8 @@ int main(int argc, char *argv[])
         }
     }
 
-    for (int fd = 0; fd <= last; fd++) {
+    for (int fd = 0; fd <= last; fd++)
         if (connections[fd] != NULL) close_connection(connections[fd]);
-    }
     close(epoll);
     close(listener);
     return EXIT_SUCCESS;

@@ -91,6 +91,14 @@ takes_bare_newlines() {
   served
 }
 
+takes_a_blank_line_that_only_ends_in_CRLF() {
+  start
+  "$client" "$port" drip 'GET / HTTP/1.0\n\r\n' read >"$dir/answer"
+  expected_response >"$dir/expected"
+  same "$dir/expected" "$dir/answer"
+  served
+}
+
 takes_8_KiB() {
   start
   "$client" "$port" fill 8188 send '\r\n\r\n' read >"$dir/answer"
@@ -207,6 +215,19 @@ survives_resets_after_the_request() {
   wait_for has_descriptors "$idle"
   stop
 }
+# The server is stopped meanwhile: it finds the request, and cannot answer it.
+# To send after both is EPIPE, and would be SIGPIPE.
+survives_a_half_close_and_a_reset() {
+  fresh
+  kill -STOP "$server"
+  "$client" "$port" send "$request" finish reset
+  kill -CONT "$server"
+  wait_for grep -q '^send: Broken pipe' "$err"
+  answers
+  wait_for has_descriptors "$idle"
+  stop
+}
+
 serves_one_after_the_other() {
   fresh
   local i

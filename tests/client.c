@@ -14,7 +14,8 @@
  *   wait        prints "ready" and waits for SIGUSR1
  *   reset       leaves with a reset
  *
- * Leaves at the last action. Sending to a server that has closed is no error,
+ * Leaves after the last action, or after 20 seconds in any case, so that no
+ * test can hang. Sending to a server that has closed is no error,
  * and a reset while reading is said on stderr; exit status 1 means that there
  * was no connection, 2 that the command line was wrong.
  */
@@ -187,6 +188,7 @@ static int takes_argument(const char *action)
 
 int main(int argc, char *argv[])
 {
+    alarm(20);
     /* Blocked from the start, so that it is not lost if it comes early. */
     sigset_t set;
     sigemptyset(&set);

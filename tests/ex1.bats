@@ -11,6 +11,7 @@ load behaviour
 @test "ex1: prints NUL bytes, bytes that are no UTF-8 and % as they came" { prints_any_byte; }
 @test "ex1: a request that comes one byte at a time is answered once" { takes_single_bytes; }
 @test "ex1: a blank line may be two bare newlines" { takes_bare_newlines; }
+@test "ex1: a blank line may follow a bare newline" { takes_a_blank_line_that_only_ends_in_CRLF; }
 @test "ex1: a request of 8 KiB is answered" { takes_8_KiB; }
 @test "ex1: a request of 8 KiB and a byte is refused" { refuses_more_than_8_KiB; }
 @test "ex1: 300 KB without a blank line are refused" { refuses_300_KB; }

@@ -11,6 +11,7 @@ load behaviour
 @test "ex4: prints NUL bytes, bytes that are no UTF-8 and % as they came" { prints_any_byte; }
 @test "ex4: a request that comes one byte at a time is answered once" { takes_single_bytes; }
 @test "ex4: a blank line may be two bare newlines" { takes_bare_newlines; }
+@test "ex4: a blank line may follow a bare newline" { takes_a_blank_line_that_only_ends_in_CRLF; }
 @test "ex4: a request of 8 KiB is answered" { takes_8_KiB; }
 @test "ex4: a request of 8 KiB and a byte is refused" { refuses_more_than_8_KiB; }
 @test "ex4: 300 KB without a blank line are refused" { refuses_300_KB; }
@@ -28,6 +29,7 @@ load behaviour
 @test "ex4: a client that resets halfway is let go" { survives_a_reset_halfway; }
 
 @test "ex4: clients that reset after the request cost nothing" { survives_resets_after_the_request; }
+@test "ex4: a client that half-closes and resets costs nothing" { survives_a_half_close_and_a_reset; }
 @test "ex4: serves twenty clients one after the other" { serves_one_after_the_other; }
 @test "ex4: ends quietly on SIGINT, and its port is free" { ends_quietly INT; }
 @test "ex4: ends quietly on SIGTERM, and its port is free" { ends_quietly TERM; }
