@@ -50,7 +50,7 @@ static void die(const char *call)
     exit(EXIT_FAILURE);
 }
 
-/* For one client what die is for the program: the caller closes it. */
+/* Like die, but for one client: the caller closes its connection. */
 static int lost(const char *call)
 {
     perror(call);
@@ -88,7 +88,7 @@ static int open_listener(in_port_t port)
     if (listener == -1) die("socket");
 
     /* The connections of a server that has just ended stay in TIME_WAIT for a
-       minute; until then bind would fail. */
+       minute, and for that long bind would fail. */
     int on = 1;
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
         die("setsockopt");
@@ -108,7 +108,8 @@ static int is_complete(const char *request, size_t length)
 }
 
 /* With fwrite, because a request may hold NUL bytes; flushed, so that it is
-   seen at once, through a pipe as well. */
+   seen at once, through a pipe as well. The last two bytes are left out, as in
+   the article: mostly they are the blank line. */
 static void print_request(const char *request, size_t length)
 {
     puts("----------------------------------------");
@@ -118,8 +119,8 @@ static void print_request(const char *request, size_t length)
 }
 
 /* Returns 1: accept may be called again. A signal, or a client that left while
-   it waited, is no trouble. Anything else is a shortage: the client stays in
-   the queue, and accept would fail again at once, so give it a second. */
+   it waited, is no trouble. Anything else is taken for a shortage: the client
+   stays in the queue, and accept would fail again at once, so wait. */
 static int accept_failed(void)
 {
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return 1;
@@ -140,7 +141,8 @@ static int serve(int connection)
         ssize_t n = recv(connection, request + received, room, 0);
         if (n == -1 && errno == EINTR) continue;
         if (n == -1) perror("recv");
-        /* 0 is the client's end of stream, and all that recv returns then. */
+        /* 0 is the client's end of stream, and all that recv returns from
+           then on. */
         if (n <= 0) break;
         received += (size_t)n;
     }
@@ -163,7 +165,7 @@ static int serve(int connection)
     return 0;
 }
 
-/* Returns 0, or -1 if the client got no response, or 1 if there was none. */
+/* Returns 0, or -1 if the client got no response, or 1 if none was accepted. */
 static int serve_next(int listener)
 {
     int connection = accept(listener, NULL, NULL);

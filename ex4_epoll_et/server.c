@@ -2,13 +2,14 @@
  * Example 4: many clients in one thread, with edge-triggered epoll.
  *
  * Shows: edge-triggered epoll reports news, not state. What is left undone is
- * not reported again, so each handler goes on until the kernel says EAGAIN.
+ * not reported again, so each handler goes on until it is done, or until the
+ * kernel says EAGAIN.
  *
- * New since example 3: EPOLLET with every registration, and three loops, that
- * drain accept, recv and send.
+ * New since example 3: EPOLLET with every registration, and three loops that
+ * go on calling accept4, recv and send.
  *
- * Try it: make ex4 && ./ex4, then curl -i localhost:8080. Take out one of the
- * loops and see what hangs.
+ * Try it: make ex4 && ./ex4, and in a second terminal curl -i localhost:8080.
+ * Then take out one of the loops and run make test4.
  *
  * Still wrong: while one client is drained, the others wait. Here MAX_REQUEST
  * and MAX_EVENTS are the bounds; without one, keep a list of the connections
@@ -68,7 +69,7 @@ static void die(const char *call)
     exit(EXIT_FAILURE);
 }
 
-/* For one client what die is for the program: the caller closes it. */
+/* Like die, but for one client: the caller closes its connection. */
 static int lost(const char *call)
 {
     perror(call);
@@ -106,7 +107,7 @@ static int open_listener(in_port_t port)
     if (listener == -1) die("socket");
 
     /* The connections of a server that has just ended stay in TIME_WAIT for a
-       minute; until then bind would fail. */
+       minute, and for that long bind would fail. */
     int on = 1;
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
         die("setsockopt");
@@ -126,7 +127,8 @@ static int is_complete(const char *request, size_t length)
 }
 
 /* With fwrite, because a request may hold NUL bytes; flushed, so that it is
-   seen at once, through a pipe as well. */
+   seen at once, through a pipe as well. The last two bytes are left out, as in
+   the article: mostly they are the blank line. */
 static void print_request(const char *request, size_t length)
 {
     puts("----------------------------------------");
@@ -136,8 +138,8 @@ static void print_request(const char *request, size_t length)
 }
 
 /* Returns 1: accept may be called again. A signal, or a client that left while
-   it waited, is no trouble. Anything else is a shortage: the client stays in
-   the queue, and accept would fail again at once, so give it a second. */
+   it waited, is no trouble. Anything else is taken for a shortage: the client
+   stays in the queue, and accept would fail again at once, so wait. */
 static int accept_failed(void)
 {
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return 1;
@@ -174,8 +176,8 @@ static int accept_connection(int epoll, int listener, long last)
         return -1;
     }
 
-    /* The lowest free descriptor is the last one. Were this client to keep it,
-       accept could not even take the next one to turn it away. */
+    /* Descriptors are given out from the lowest up. If a client kept the last
+       one, accept could not even take the next client to turn it away. */
     struct connection *c = fd < last ? malloc(sizeof *c) : NULL;
     if (c == NULL) {
         fputs("out of descriptors or memory: client turned away\n", stderr);
@@ -193,9 +195,9 @@ static int accept_connection(int epoll, int listener, long last)
     return 1;
 }
 
-/* Until the queue is empty, for its clients are not reported again; but not for
-   ever, for more may come as fast as they are accepted. MOD looks afresh, and
-   reports those that were left. */
+/* Goes on until the queue is empty, for its clients are not reported again; but
+   not for ever, for more may come as fast as they are accepted. EPOLL_CTL_MOD
+   looks afresh, and reports the clients that were left. */
 static void accept_connections(int epoll, int listener, long last)
 {
     int result = 1;
@@ -260,8 +262,8 @@ static int send_response(int epoll, struct connection *c)
     return shutdown(c->fd, SHUT_RDWR);
 }
 
-/* Interest is in one thing at a time, so one of the bits is set. If none is,
-   the event is EPOLLHUP or EPOLLERR, which come unasked: all is over. */
+/* Interest is in one thing at a time, so one bit at most is set of EPOLLIN and
+   EPOLLOUT. EPOLLHUP and EPOLLERR come unasked; alone, they mean the end. */
 static void handle_event(int epoll, struct connection *c, uint32_t events)
 {
     int result = -1;

@@ -1,17 +1,17 @@
 /*
  * Example 6: example 3 with TCP_NODELAY.
  *
- * Shows: without Nagle's algorithm a small segment leaves at once, even while
- * an earlier one is not yet acknowledged. Connections inherit the option from
- * the listener.
+ * Shows: TCP_NODELAY turns Nagle's algorithm off. A small segment then leaves
+ * at once, even while an earlier one is not yet acknowledged. Connections
+ * inherit the option from the listener.
  *
  * New since example 3: one setsockopt.
  *
  * Try it: make ex6, then strace -e setsockopt,listen ./ex6, and
  * curl -i localhost:8080 in a second terminal.
  *
- * Still wrong: a first small send never waits, with the option or without. It
- * pays when a second send follows before the first is acknowledged.
+ * Still wrong: a first small send never waits, with the option or without. The
+ * option pays when a second send follows before the first is acknowledged.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -68,7 +68,7 @@ static void die(const char *call)
     exit(EXIT_FAILURE);
 }
 
-/* For one client what die is for the program: the caller closes it. */
+/* Like die, but for one client: the caller closes its connection. */
 static int lost(const char *call)
 {
     perror(call);
@@ -106,7 +106,7 @@ static int open_listener(in_port_t port)
     if (listener == -1) die("socket");
 
     /* The connections of a server that has just ended stay in TIME_WAIT for a
-       minute; until then bind would fail. */
+       minute, and for that long bind would fail. */
     int on = 1;
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
         die("setsockopt");
@@ -126,7 +126,8 @@ static int is_complete(const char *request, size_t length)
 }
 
 /* With fwrite, because a request may hold NUL bytes; flushed, so that it is
-   seen at once, through a pipe as well. */
+   seen at once, through a pipe as well. The last two bytes are left out, as in
+   the article: mostly they are the blank line. */
 static void print_request(const char *request, size_t length)
 {
     puts("----------------------------------------");
@@ -136,8 +137,8 @@ static void print_request(const char *request, size_t length)
 }
 
 /* Returns 1: accept may be called again. A signal, or a client that left while
-   it waited, is no trouble. Anything else is a shortage: the client stays in
-   the queue, and accept would fail again at once, so give it a second. */
+   it waited, is no trouble. Anything else is taken for a shortage: the client
+   stays in the queue, and accept would fail again at once, so wait. */
 static int accept_failed(void)
 {
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return 1;
@@ -174,8 +175,8 @@ static int accept_connection(int epoll, int listener, long last)
         return -1;
     }
 
-    /* The lowest free descriptor is the last one. Were this client to keep it,
-       accept could not even take the next one to turn it away. */
+    /* Descriptors are given out from the lowest up. If a client kept the last
+       one, accept could not even take the next client to turn it away. */
     struct connection *c = fd < last ? malloc(sizeof *c) : NULL;
     if (c == NULL) {
         fputs("out of descriptors or memory: client turned away\n", stderr);
@@ -245,8 +246,8 @@ static int send_response(int epoll, struct connection *c)
     return shutdown(c->fd, SHUT_RDWR);
 }
 
-/* Interest is in one thing at a time, so one of the bits is set. If none is,
-   the event is EPOLLHUP or EPOLLERR, which come unasked: all is over. */
+/* Interest is in one thing at a time, so one bit at most is set of EPOLLIN and
+   EPOLLOUT. EPOLLHUP and EPOLLERR come unasked; alone, they mean the end. */
 static void handle_event(int epoll, struct connection *c, uint32_t events)
 {
     int result = -1;

@@ -57,11 +57,13 @@ prints_the_request() {
   same "$dir/expected" "$out"
 }
 
-prints_at_once() {
-  fresh
-  "$client" "$port" send 'GET /at-once HTTP/1.0\r\n\r\n' read
-  grep -q at-once "$out"
+prints_before_it_answers() {
+  traced write,sendto
+  "$client" "$port" send "$request" read
   served
+  sed -n -E 's/^(write\(1|sendto\().*/\1/p' "$trace" >"$dir/calls"
+  printf '%s\n' 'write(1' 'sendto(' >"$dir/expected"
+  same "$dir/expected" "$dir/calls"
 }
 
 prints_any_byte() {
@@ -320,6 +322,17 @@ keeps_serving() {
   leave "${clients[0]}"
   wait_for has_descriptors "$idle"
   stop
+}
+
+# outlasts_a_shortage CALL: which says, as long as it lasts, that there is no
+# descriptor left.
+outlasts_a_shortage() {
+  traced "$1" -e "inject=$1:error=EMFILE"
+  "$client" "$port"
+  wait_for grep -q '^accept: Too many open files' "$err"
+  sleep 0.5
+  [ "$(wc -l <"$err")" -le 3 ]
+  within_a_second stop
 }
 
 # retries CALL ERROR: and the client whose call it was is served as well.

@@ -7,7 +7,7 @@ load behaviour
 
 @test "ex1: gives curl the article's 114 bytes" { gives_curl_the_response; }
 @test "ex1: prints the request as the article does" { prints_the_request; }
-@test "ex1: prints the request at once, though stdout is no terminal" { prints_at_once; }
+@test "ex1: prints the request before it answers, though stdout is no terminal" { prints_before_it_answers; }
 @test "ex1: prints NUL bytes, bytes that are no UTF-8 and % as they came" { prints_any_byte; }
 @test "ex1: a request that comes one byte at a time is answered once" { takes_single_bytes; }
 @test "ex1: a blank line may be two bare newlines" { takes_bare_newlines; }

@@ -3,7 +3,7 @@
 # After start: $server is the pid, $port the port, $out and $err the files that
 # hold the server's stdout and stderr. Nothing outlives a test.
 
-bats_require_minimum_version 1.5.0
+bats_require_minimum_version 1.8.0
 
 setup() {
   top=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
