@@ -367,6 +367,20 @@ serves_beside_300_stalled_clients() {
   stop
 }
 
+# serves_those_that_came_at_once COUNT: while the server was stopped.
+serves_those_that_came_at_once() {
+  start
+  kill -STOP "$server"
+  "$client" -n "$1" "$port" send "$request" wait read >"$dir/answers" 3>&- &
+  clients+=($!)
+  wait_for grep -q ready "$dir/answers"
+  kill -CONT "$server"
+  kill -USR1 "${clients[0]}"
+  wait "${clients[0]}"
+  [ "$(grep -o 'Hello, world!' "$dir/answers" | wc -l)" -eq "$1" ]
+  stop
+}
+
 cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$server/stat"; }
 
 # The last descriptor that may be had stays free, so 38 is the last in use.
