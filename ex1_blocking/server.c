@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define MAX_REQUEST 8192
+/* What one recv asks for: the article's value, so that a long request takes
+   more than one. */
 #define READ_SIZE 1024
 
 /* How many clients may wait to be accepted; the article has 1. */

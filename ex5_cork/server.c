@@ -28,6 +28,8 @@
 #include <unistd.h>
 
 #define MAX_REQUEST 8192
+/* What one recv asks for: the article's value, so that a long request takes
+   more than one. */
 #define READ_SIZE 1024
 #define MAX_EVENTS 64
 #define MAX_DESCRIPTORS 65536
@@ -76,7 +78,8 @@ static int lost(const char *call)
     return -1;
 }
 
-/* Without SA_RESTART, so that a call that blocks fails with EINTR. */
+/* Without SA_RESTART, so that a call that blocks fails with EINTR. SIGALRM as
+   well, for it would end the program otherwise. */
 static void catch_signals(void)
 {
     const struct sigaction action = {.sa_handler = interrupt};
