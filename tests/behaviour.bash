@@ -367,9 +367,10 @@ serves_beside_300_stalled_clients() {
   stop
 }
 
-# serves_those_that_came_at_once COUNT: while the server was stopped.
+# serves_those_that_came_at_once COUNT COMMAND...: while the server, which
+# COMMAND has started, was stopped.
 serves_those_that_came_at_once() {
-  start
+  "${@:2}"
   kill -STOP "$server"
   "$client" -n "$1" "$port" send "$request" wait read >"$dir/answers" 3>&- &
   clients+=($!)
