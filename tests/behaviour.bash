@@ -207,7 +207,7 @@ survives_a_reset_halfway() {
   goes_on
 }
 
-# --- examples 2 to 6 -------------------------------------------------------
+# Examples 2 to 6 only.
 
 survives_resets_after_the_request() {
   fresh
@@ -217,8 +217,9 @@ survives_resets_after_the_request() {
   wait_for has_descriptors "$idle"
   stop
 }
-# The server is stopped meanwhile: it finds the request, and cannot answer it.
-# To send after both is EPIPE, and would be SIGPIPE.
+
+# The server, stopped meanwhile, finds the request and can no longer answer:
+# send fails with EPIPE, and would raise SIGPIPE.
 survives_a_half_close_and_a_reset() {
   fresh
   kill -STOP "$server"
@@ -309,8 +310,9 @@ survives_a_stop_and_a_continuation() {
   stop
 }
 
-# keeps_serving CALL ERROR [NAME]: CALL fails once with ERROR, and a later
-# client is served. In the record, the failure is seen.
+# keeps_serving CALL ERROR [WHEN]: CALL fails with ERROR, once, the first time
+# or the one that WHEN says; whatever becomes of that client, later ones are
+# served, and no descriptor is left open.
 keeps_serving() {
   traced "$1" -e "inject=$1:error=$2:when=${3:-1}"
   idle=$(descriptors)
@@ -324,8 +326,7 @@ keeps_serving() {
   stop
 }
 
-# outlasts_a_shortage CALL: which says, as long as it lasts, that there is no
-# descriptor left.
+# outlasts_a_shortage CALL: CALL fails with EMFILE every time.
 outlasts_a_shortage() {
   traced "$1" -e "inject=$1:error=EMFILE"
   "$client" "$port"
@@ -335,7 +336,8 @@ outlasts_a_shortage() {
   within_a_second stop
 }
 
-# retries CALL ERROR: and the client whose call it was is served as well.
+# retries CALL ERROR: CALL fails with ERROR the first time, and the client is
+# served all the same. Where the server pauses, strace skips the pause.
 retries() {
   traced "$1,clock_nanosleep" -e "inject=$1:error=$2:when=1" \
     -e inject=clock_nanosleep:retval=0
@@ -355,7 +357,7 @@ sends_the_rest() {
   served
 }
 
-# --- examples 3 to 6 -------------------------------------------------------
+# Examples 3 to 6 only.
 
 serves_beside_300_stalled_clients() {
   fresh

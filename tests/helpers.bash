@@ -1,7 +1,8 @@
 # What every .bats file loads. Each file sets EXAMPLE, ex1 to ex6.
 #
-# After start: $server is the pid, $port the port, $out and $err the files that
-# hold the server's stdout and stderr. Nothing outlives a test.
+# After start, $server is the server's pid, $port its port, and $out and $err
+# are the files that hold its stdout and stderr. $clients are the pids of those
+# in the background. Nothing outlives a test.
 
 bats_require_minimum_version 1.8.0
 
@@ -22,7 +23,7 @@ setup() {
 
 teardown() {
   local pid
-  for pid in "${clients[@]}" $server; do
+  for pid in $(jobs -p); do
     kill -KILL "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
   done
