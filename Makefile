@@ -81,9 +81,9 @@ lint:
 	  for cc in gcc clang; do \
 	    $$cc -O2 $(WARNINGS) -c -o /dev/null "$$source" || exit 1; done; done
 	clang-tidy --quiet $(SOURCES) --
-	cppcheck --quiet --error-exitcode=1 --inline-suppr \
-	  --enable=warning,performance,portability,style \
-	  --suppress=missingIncludeSystem --suppress=redundantContinue $(SOURCES)
+	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
+	  --suppress=missingIncludeSystem --suppress=uninitvar \
+	  --suppress=normalCheckLevelMaxBranches $(SOURCES)
 	shellcheck $(SCRIPTS)
 
 deps:
