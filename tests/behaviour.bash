@@ -384,6 +384,22 @@ serves_those_that_came_at_once() {
   stop
 }
 
+# Of the open file's flags, in octal, the kernel shows O_NONBLOCK as 04000.
+has_non_blocking_sockets() {
+  local fd sockets=0
+  fresh
+  hold "$port"
+  wait_for has_descriptors $((idle + 1))
+  for fd in "/proc/$server/fd/"*; do
+    if [[ $(readlink "$fd") == socket:* ]]; then
+      grep -E '^flags:.*[4-7][0-7]{3}$' "/proc/$server/fdinfo/${fd##*/}"
+      sockets=$((sockets + 1))
+    fi
+  done
+  [ "$sockets" -ge 2 ]
+  stop
+}
+
 cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$server/stat"; }
 
 # The last descriptor that may be had stays free, so 38 is the last in use.

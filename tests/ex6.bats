@@ -63,6 +63,7 @@ load behaviour
 @test "ex6: epoll_ctl fails when interest ends: it costs one client at most" { keeps_serving epoll_ctl ENOMEM 4; }
 @test "ex6: shutdown fails with ENOTCONN: the connection is closed" { keeps_serving shutdown ENOTCONN; }
 
+@test "ex6: the listener and the connections do not block" { has_non_blocking_sockets; }
 @test "ex6: 300 stalled clients do not hold up another" { serves_beside_300_stalled_clients; }
 @test "ex6: more clients than descriptors: no spin, and service again when some leave" { turns_away_clients_beyond_its_descriptors; }
 @test "ex6: a client that is turned away is told so at once" { tells_the_clients_it_turns_away; }
