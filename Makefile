@@ -10,7 +10,7 @@ SOURCES = $(wildcard ex?_*/server.c) $(wildcard tests/*.c)
 SCRIPTS = .ci/run $(wildcard tests/*.sh tests/*.bash tests/*.bats)
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Werror
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
-DIFF = diff -u $(shell diff --color=auto Makefile Makefile 2>&1 && \
+DIFF = diff -u $(shell diff --color=auto Makefile Makefile 2>/dev/null && \
                        echo --color=auto)
 
 .PHONY: all help test test1 test2 test3 test4 test5 test6 \
