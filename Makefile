@@ -5,7 +5,7 @@ endif
 CFLAGS ?= -O2 -g -Wall -Wextra -Wpedantic -Wshadow
 BATS ?= bats
 EXAMPLES = ex1 ex2 ex3 ex4 ex5 ex6
-TOOLS = build/client build/preload.so
+TOOLS = build/client build/facts build/preload.so
 SOURCES = $(wildcard ex?_*/server.c) $(wildcard tests/*.c)
 SCRIPTS = .ci/run $(wildcard tests/*.sh tests/*.bash tests/*.bats)
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Werror
@@ -14,7 +14,8 @@ DIFF = diff -u $(shell diff --color=auto Makefile Makefile 2>/dev/null && \
                        echo --color=auto)
 
 .PHONY: all help test test1 test2 test3 test4 test5 test6 \
-        diff2 diff3 diff4 diff5 diff6 lint sanitize deps dev-deps clean
+        diff2 diff3 diff4 diff5 diff6 check-notes mutants lint sanitize \
+        deps dev-deps clean
 
 all: $(EXAMPLES)
 
@@ -33,13 +34,15 @@ help:
 	@echo 'make ex4          build one (ex1 to ex6); then ./ex4 [port]'
 	@echo 'make diff4        show it against the one it grows from (diff2 to diff6)'
 	@echo 'make test         run all tests; test4: those of example 4 (test1 to test6)'
+	@echo 'make check-notes  compare NOTES.md and README.md with the code'
+	@echo 'make mutants      make each break of NOTES.md, and see its test fail'
 	@echo 'make sanitize     run all tests under AddressSanitizer and UBSan'
 	@echo 'make lint         check formatting and code'
 	@echo 'make deps         install what make test needs'
 	@echo 'make dev-deps     install what make lint needs'
 	@echo 'make clean        remove what was built'
 
-build/client: tests/client.c
+build/client build/facts: build/%: tests/%.c
 	@mkdir -p build
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
@@ -52,6 +55,12 @@ test: all $(TOOLS)
 
 test1 test2 test3 test4 test5 test6: test%: ex% $(TOOLS)
 	$(BATS) tests/ex$*.bats
+
+check-notes: all $(TOOLS)
+	$(BATS) tests/notes.bats tests/checker.bats
+
+mutants: all $(TOOLS)
+	tests/mutants.sh
 
 diff2: OLD = ex1_blocking
 diff2: NEW = ex2_loop

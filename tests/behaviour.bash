@@ -178,6 +178,20 @@ answers_a_half_close_after_the_request() {
   served
 }
 
+# The server, stopped meanwhile, finds both at once.
+answers_a_half_close_together_with_the_request() {
+  start
+  kill -STOP "$server"
+  "$client" "$port" send "$request" finish wait read >"$dir/answer" 3>&- &
+  clients+=($!)
+  wait_for grep -q ready "$dir/answer"
+  kill -CONT "$server"
+  kill -USR1 "${clients[0]}"
+  wait "${clients[0]}"
+  grep -q 'Hello, world!' "$dir/answer"
+  served
+}
+
 survives_a_half_close_without_a_request() {
   fresh
   "$client" "$port" send 'GET / HT' finish read >"$dir/answer"
@@ -240,10 +254,11 @@ serves_one_after_the_other() {
   stop
 }
 
-# ends_quietly SIGNAL: having served, so that the port is in TIME_WAIT.
+# ends_quietly SIGNAL: having closed a connection before its client did, so that
+# the port is in TIME_WAIT.
 ends_quietly() {
   start
-  answers
+  "$client" "$port" send "$request" read
   stop "$1"
   [ "$(wc -l <"$err")" -eq 1 ]
   start_on "$port"

@@ -22,6 +22,7 @@ load behaviour
   ends_if_a_call_fails_at_start socket setsockopt bind listen
 }
 @test "ex1: a client that half-closes after its request is answered" { answers_a_half_close_after_the_request; }
+@test "ex1: a half-close that comes together with the request is answered" { answers_a_half_close_together_with_the_request; }
 @test "ex1: a client that half-closes without a request is let go" { survives_a_half_close_without_a_request; }
 @test "ex1: a client that leaves before asking is let go" { survives_a_client_that_leaves_before_asking; }
 @test "ex1: a client that leaves halfway is let go" { survives_a_client_that_leaves_halfway; }

@@ -23,6 +23,7 @@ load behaviour
     rt_sigaction:sigaction fcntl epoll_create1 epoll_ctl
 }
 @test "ex3: a client that half-closes after its request is answered" { answers_a_half_close_after_the_request; }
+@test "ex3: a half-close that comes together with the request is answered" { answers_a_half_close_together_with_the_request; }
 @test "ex3: a client that half-closes without a request is let go" { survives_a_half_close_without_a_request; }
 @test "ex3: a client that leaves before asking is let go" { survives_a_client_that_leaves_before_asking; }
 @test "ex3: a client that leaves halfway is let go" { survives_a_client_that_leaves_halfway; }

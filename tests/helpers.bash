@@ -3,6 +3,9 @@
 # After start, $server is the server's pid, $port its port, and $out and $err
 # are the files that hold its stdout and stderr. $clients are the pids of those
 # in the background. Nothing outlives a test.
+#
+# PATIENCE in the environment is how many seconds a test waits for what does not
+# come: 10 unless it says less, as make mutants does.
 
 bats_require_minimum_version 1.8.0
 
@@ -29,9 +32,9 @@ teardown() {
   done
 }
 
-# wait_for COMMAND...: until it succeeds, for 10 seconds at most.
+# wait_for COMMAND...: until it succeeds, or patience ends.
 wait_for() {
-  local deadline=$((SECONDS + 10))
+  local deadline=$((SECONDS + ${PATIENCE:-10}))
   until "$@" >/dev/null 2>&1; do
     if ((SECONDS > deadline)); then
       echo "waited in vain for: $*"
@@ -46,6 +49,7 @@ listens_or_ended() { grep -q '^listening' "$err" || ! kill -0 "$server"; }
 # start_on PORT [COMMAND...]: starts the example on PORT, as the argument of
 # COMMAND if one is given.
 start_on() {
+  : >"$err" # or what an earlier server said would count
   "${@:2}" "$bin/$EXAMPLE" "$1" >"$out" 2>"$err" 3>&- &
   server=$!
   wait_for listens_or_ended
@@ -123,8 +127,11 @@ expected_response() {
   printf 'Hello, world!'
 }
 
-# ask [ARGUMENT...]: curl, which gives up after 5 seconds.
-ask() { curl --silent --show-error --max-time 5 "$@" "http://127.0.0.1:$port/"; }
+# ask [ARGUMENT...]: curl, which gives up in the end.
+ask() {
+  curl --silent --show-error --max-time "${PATIENCE:-5}" "$@" \
+    "http://127.0.0.1:$port/"
+}
 
 # answers: the server answers curl as it should.
 answers() { [ "$(ask)" = 'Hello, world!' ]; }

@@ -112,7 +112,7 @@ listens_with() {
 @test "make help names every target" {
   local target
   run -0 make -s -C "$top" help
-  for target in ex4 diff4 test sanitize lint deps dev-deps clean; do
+  for target in ex4 diff4 test check-notes mutants sanitize lint deps dev-deps clean; do
     [[ $output == *"make $target "* ]]
   done
   [[ $output == *test4* ]]

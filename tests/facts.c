@@ -1,0 +1,408 @@
+/*
+ * What the kernel does, where none of the examples shows it.
+ *
+ * usage: facts NAME
+ *
+ * NAME is a function of the table at the end: edges, oneshot, mod, masks,
+ * file, duplicate, inherit, backlog, shortage, unread, nagle, cork or select.
+ * Each opens sockets over loopback, on a port that the kernel chooses, and
+ * prints a line for each step: what was done, and what the kernel made of it.
+ * Times are in milliseconds. None takes longer than three seconds. Exit
+ * status 1 means that a call failed that should not, 2 that there is no NAME.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static void die(const char *call)
+{
+    perror(call);
+    exit(EXIT_FAILURE);
+}
+
+/* For calls that have to succeed: returns their result. */
+static int must(int result, const char *call)
+{
+    if (result == -1) die(call);
+    return result;
+}
+
+static int open_listener(int backlog)
+{
+    int listener = must(socket(AF_INET, SOCK_STREAM, 0), "socket");
+    struct sockaddr_in here = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    must(bind(listener, (struct sockaddr *)&here, sizeof here), "bind");
+    must(listen(listener, backlog), "listen");
+    return listener;
+}
+
+/* Returns a socket that is connected to the listener, or, with SOCK_NONBLOCK
+   in flags, is about to be. */
+static int open_client(int listener, int flags)
+{
+    struct sockaddr_in there;
+    socklen_t size = sizeof there;
+    must(getsockname(listener, (struct sockaddr *)&there, &size),
+         "getsockname");
+    int client = must(socket(AF_INET, SOCK_STREAM | flags, 0), "socket");
+    if (connect(client, (struct sockaddr *)&there, size) == -1 &&
+        errno != EINPROGRESS)
+        die("connect");
+    return client;
+}
+
+struct pair {
+    int server;
+    int client;
+};
+
+/* Returns both ends of one connection. */
+static struct pair open_pair(void)
+{
+    int listener = open_listener(1);
+    struct pair pair;
+    pair.client = open_client(listener, 0);
+    pair.server = must(accept(listener, NULL, NULL), "accept");
+    close(listener);
+    return pair;
+}
+
+static void set(int fd, int option, int value)
+{
+    must(setsockopt(fd, IPPROTO_TCP, option, &value, sizeof value),
+         "setsockopt");
+}
+
+static int get(int fd, int option)
+{
+    int value;
+    socklen_t size = sizeof value;
+    must(getsockopt(fd, IPPROTO_TCP, option, &value, &size), "getsockopt");
+    return value;
+}
+
+static void send_text(int fd, const char *text, int flags)
+{
+    must((int)send(fd, text, strlen(text), flags | MSG_NOSIGNAL), "send");
+}
+
+static int control(int epoll, int operation, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    return epoll_ctl(epoll, operation, fd, &event);
+}
+
+static int new_epoll(int fd, uint32_t events)
+{
+    int epoll = must(epoll_create1(0), "epoll_create1");
+    must(control(epoll, EPOLL_CTL_ADD, fd, events), "epoll_ctl");
+    return epoll;
+}
+
+/* Prints the text and the names of what epoll_wait reports within 50 ms. */
+static void report(const char *text, int epoll)
+{
+    static const struct {
+        uint32_t bit;
+        const char *name;
+    } names[] = {
+        {EPOLLIN, "EPOLLIN"},   {EPOLLPRI, "EPOLLPRI"},
+        {EPOLLOUT, "EPOLLOUT"}, {EPOLLRDHUP, "EPOLLRDHUP"},
+        {EPOLLERR, "EPOLLERR"}, {EPOLLHUP, "EPOLLHUP"},
+    };
+    struct epoll_event event = {.events = 0};
+    must(epoll_wait(epoll, &event, 1, 50), "epoll_wait");
+    printf("%s:", text);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (event.events & names[i].bit) printf(" %s", names[i].name);
+    puts(event.events == 0 ? " nothing" : "");
+}
+
+static double now(void)
+{
+    struct timespec time;
+    must(clock_gettime(CLOCK_MONOTONIC, &time), "clock_gettime");
+    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
+}
+
+/* Waits until something can be read, and reads it. */
+static void receive(int fd)
+{
+    char data[4096];
+    must((int)recv(fd, data, sizeof data, 0), "recv");
+}
+
+static void edges(void)
+{
+    for (int edge = 0; edge <= 1; edge++) {
+        struct pair pair = open_pair();
+        puts(edge ? "edge-triggered" : "level-triggered");
+        int epoll = new_epoll(pair.server, EPOLLIN | (edge ? EPOLLET : 0));
+        send_text(pair.client, "one", 0);
+        report("  a segment came", epoll);
+        report("  nothing was read", epoll);
+        send_text(pair.client, "two", 0);
+        report("  another came", epoll);
+    }
+}
+
+static void oneshot(void)
+{
+    struct pair pair = open_pair();
+    int epoll = new_epoll(pair.server, EPOLLIN | EPOLLONESHOT);
+    send_text(pair.client, "one", 0);
+    report("a segment came", epoll);
+    send_text(pair.client, "two", 0);
+    report("another came", epoll);
+    errno = 0;
+    control(epoll, EPOLL_CTL_ADD, pair.server, EPOLLIN | EPOLLONESHOT);
+    printf("EPOLL_CTL_ADD: %s\n", strerror(errno));
+    must(control(epoll, EPOLL_CTL_MOD, pair.server, EPOLLIN | EPOLLONESHOT),
+         "epoll_ctl");
+    report("EPOLL_CTL_MOD", epoll);
+}
+
+static void mod(void)
+{
+    struct pair pair = open_pair();
+    int epoll = new_epoll(pair.server, EPOLLIN | EPOLLET);
+    send_text(pair.client, "one", 0);
+    report("a segment came", epoll);
+    report("nothing was read", epoll);
+    must(control(epoll, EPOLL_CTL_MOD, pair.server, EPOLLIN | EPOLLET),
+         "epoll_ctl");
+    report("EPOLL_CTL_MOD with the same mask", epoll);
+    must(control(epoll, EPOLL_CTL_MOD, pair.server, EPOLLIN), "epoll_ctl");
+    report("EPOLL_CTL_MOD without EPOLLET", epoll);
+    report("nothing was read", epoll);
+}
+
+/* Prints the text and what epoll says of fd when asked for everything. */
+static void state(const char *text, int fd)
+{
+    int epoll = new_epoll(fd, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP);
+    report(text, epoll);
+    close(epoll);
+}
+
+static void masks(void)
+{
+    int listener = open_listener(1);
+    state("listener, nobody waits", listener);
+    int client = open_client(listener, 0);
+    state("listener, a client waits", listener);
+    close(client);
+
+    state("socket, never connected",
+          must(socket(AF_INET, SOCK_STREAM, 0), "socket"));
+    struct pair pair = open_pair();
+    state("connection, nothing came", pair.server);
+    send_text(pair.client, "!", MSG_OOB);
+    state("an urgent byte came", pair.server);
+
+    pair = open_pair();
+    static char zeros[1 << 20];
+    while (send(pair.server, zeros, sizeof zeros, MSG_DONTWAIT) > 0) continue;
+    state("the send buffer is full", pair.server);
+
+    pair = open_pair();
+    send_text(pair.client, "one", 0);
+    state("data came", pair.server);
+    must(shutdown(pair.client, SHUT_WR), "shutdown");
+    state("and the client half-closed", pair.server);
+    must(shutdown(pair.server, SHUT_WR), "shutdown");
+    state("and so did we", pair.server);
+
+    pair = open_pair();
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    must(setsockopt(pair.client, SOL_SOCKET, SO_LINGER, &at_once,
+                    sizeof at_once),
+         "setsockopt");
+    close(pair.client);
+    state("the client reset the connection", pair.server);
+}
+
+static void file(void)
+{
+    int epoll = must(epoll_create1(0), "epoll_create1");
+    FILE *regular = tmpfile();
+    if (regular == NULL) die("tmpfile");
+    errno = 0;
+    control(epoll, EPOLL_CTL_ADD, fileno(regular), EPOLLIN);
+    printf("a regular file: %s\n", strerror(errno));
+    int ends[2];
+    must(pipe(ends), "pipe");
+    must((int)write(ends[1], "one", 3), "write");
+    must(control(epoll, EPOLL_CTL_ADD, ends[0], EPOLLIN), "epoll_ctl");
+    report("a pipe", epoll);
+}
+
+static void duplicate(void)
+{
+    struct pair pair = open_pair();
+    int epoll = new_epoll(pair.server, EPOLLIN);
+    int copy = must(dup(pair.server), "dup");
+    send_text(pair.client, "one", 0);
+    close(pair.server);
+    report("closed, but not its duplicate", epoll);
+    close(copy);
+    report("closed both", epoll);
+}
+
+static void inherit(void)
+{
+    int listener = open_listener(1);
+    set(listener, TCP_NODELAY, 1);
+    set(listener, TCP_CORK, 1);
+    must(fcntl(listener, F_SETFL, O_NONBLOCK), "fcntl");
+    int client = open_client(listener, 0);
+    int fd = must(accept(listener, NULL, NULL), "accept");
+    close(client);
+    printf("TCP_NODELAY: %s\n", get(fd, TCP_NODELAY) ? "inherited" : "not");
+    printf("TCP_CORK: %s\n", get(fd, TCP_CORK) ? "inherited" : "not");
+    int flags = must(fcntl(fd, F_GETFL), "fcntl");
+    printf("O_NONBLOCK: %s\n", flags & O_NONBLOCK ? "inherited" : "not");
+}
+
+static void backlog(void)
+{
+    enum { CLIENTS = 6 };
+    int listener = open_listener(3);
+    double begun = now();
+    struct pollfd clients[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++)
+        clients[i] = (struct pollfd){.fd = open_client(listener, SOCK_NONBLOCK),
+                                     .events = POLLOUT};
+    int ready = must(poll(clients, CLIENTS, 100), "poll");
+    printf("listen with 3: %d of %d clients are connected\n", ready, CLIENTS);
+    for (int i = 0; i < ready; i++)
+        must(accept(listener, NULL, NULL), "accept");
+    must(poll(&clients[CLIENTS - 1], 1, 2000), "poll");
+    printf("all accepted: the last one connects after %.0f ms\n",
+           now() - begun);
+}
+
+static void shortage(void)
+{
+    int listener = open_listener(1);
+    must(fcntl(listener, F_SETFL, O_NONBLOCK), "fcntl");
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+    accept(listener, NULL, NULL);
+    printf("nobody waits: %s\n", strerror(errno));
+    must(setrlimit(RLIMIT_NOFILE, &none), "setrlimit");
+    accept(listener, NULL, NULL);
+    printf("nobody waits, no descriptor free: %s\n", strerror(errno));
+}
+
+static void unread(void)
+{
+    struct pair pair = open_pair();
+    send_text(pair.client, "more than is read", 0);
+    send_text(pair.server, "response", 0);
+    close(pair.server);
+    char data[64];
+    ssize_t n = recv(pair.client, data, sizeof data, 0);
+    printf("closed with unread input: the client receives %zd bytes\n", n);
+    n = recv(pair.client, data, sizeof data, 0);
+    printf("and then: %s\n", n == -1 ? strerror(errno) : "end of stream");
+}
+
+/* Prints how long it takes from a request to the second part of its response,
+   the tenth time. */
+static void exchange(const char *text, int option)
+{
+    struct pair pair = open_pair();
+    if (option == TCP_NODELAY) set(pair.server, TCP_NODELAY, 1);
+    double begun = 0;
+    for (int i = 0; i < 10; i++) {
+        begun = now();
+        send_text(pair.client, "request", 0);
+        receive(pair.server);
+        if (option == TCP_CORK) set(pair.server, TCP_CORK, 1);
+        send_text(pair.server, "one", 0);
+        send_text(pair.server, "two", 0);
+        if (option == TCP_CORK) set(pair.server, TCP_CORK, 0);
+        char data[6];
+        must((int)recv(pair.client, data, sizeof data, MSG_WAITALL), "recv");
+    }
+    printf("%s: %.0f ms\n", text, now() - begun);
+}
+
+static void nagle(void)
+{
+    exchange("neither", 0);
+    exchange("TCP_NODELAY", TCP_NODELAY);
+    exchange("TCP_CORK", TCP_CORK);
+}
+
+/* Prints after how many milliseconds a small message that was sent on a
+   corked connection arrives. */
+static void corked(const char *text, int option, int value)
+{
+    struct pair pair = open_pair();
+    set(pair.server, TCP_CORK, 1);
+    send_text(pair.server, "one", 0);
+    double begun = now();
+    if (option != 0) set(pair.server, option, value);
+    if (value == -1) must(shutdown(pair.server, SHUT_WR), "shutdown");
+    receive(pair.client);
+    printf("%s: %.0f ms\n", text, now() - begun);
+}
+
+static void cork(void)
+{
+    corked("nothing else is done", 0, 0);
+    corked("TCP_CORK is taken away", TCP_CORK, 0);
+    corked("shutdown", 0, -1);
+    corked("TCP_NODELAY is set as well", TCP_NODELAY, 1);
+}
+
+static void select_limit(void)
+{
+    printf("descriptors that an fd_set holds: %d\n", FD_SETSIZE);
+}
+
+int main(int argc, char *argv[])
+{
+    static const struct {
+        const char *name;
+        void (*show)(void);
+    } facts[] = {
+        {"edges", edges},
+        {"oneshot", oneshot},
+        {"mod", mod},
+        {"masks", masks},
+        {"file", file},
+        {"duplicate", duplicate},
+        {"inherit", inherit},
+        {"backlog", backlog},
+        {"shortage", shortage},
+        {"unread", unread},
+        {"nagle", nagle},
+        {"cork", cork},
+        {"select", select_limit},
+    };
+    alarm(10);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
+        if (argc == 2 && strcmp(argv[1], facts[i].name) == 0) {
+            facts[i].show();
+            return EXIT_SUCCESS;
+        }
+    fputs("usage: facts NAME; the names are at the end of tests/facts.c\n",
+          stderr);
+    return 2;
+}
