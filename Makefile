@@ -5,17 +5,22 @@ endif
 CFLAGS ?= -O2 -g -Wall -Wextra -Wpedantic -Wshadow
 BATS ?= bats
 EXAMPLES = ex1 ex2 ex3 ex4 ex5 ex6
+APPENDIX = a_select b_poll d_event_names
 TOOLS = build/client build/facts build/preload.so
-SOURCES = $(wildcard ex?_*/server.c) $(wildcard tests/*.c)
+SERVERS = $(wildcard ex?_*/server.c appendix/*/server.c)
+SOURCES = $(SERVERS) $(wildcard tests/*.c)
 SCRIPTS = .ci/run $(wildcard tests/*.sh tests/*.bash tests/*.bats)
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Werror
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 DIFF = diff -u $(shell diff --color=auto Makefile Makefile 2>/dev/null && \
                        echo --color=auto)
 
-.PHONY: all help test test1 test2 test3 test4 test5 test6 \
-        diff2 diff3 diff4 diff5 diff6 check-notes mutants lint sanitize \
-        deps dev-deps clean
+TESTS = test1 test2 test3 test4 test5 test6
+APPENDIX_TESTS = testa testb testd
+DIFFS = diff2 diff3 diff4 diff5 diff6 diffa diffb diffd
+
+.PHONY: all help test $(TESTS) $(APPENDIX_TESTS) $(DIFFS) check-notes mutants \
+        lint sanitize deps dev-deps clean
 
 all: $(EXAMPLES)
 
@@ -26,13 +31,17 @@ ex4: ex4_epoll_et/server.c
 ex5: ex5_cork/server.c
 ex6: ex6_nodelay/server.c
 
-$(EXAMPLES):
+$(APPENDIX): %: appendix/%/server.c
+
+$(EXAMPLES) $(APPENDIX):
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 help:
 	@echo 'make              build all six examples'
 	@echo 'make ex4          build one (ex1 to ex6); then ./ex4 [port]'
-	@echo 'make diff4        show it against the one it grows from (diff2 to diff6)'
+	@echo 'make b_poll       build one of the appendix; then ./b_poll [port]:'
+	@echo '                  $(APPENDIX)'
+	@echo 'make diff4        show it against the one it grows from ($(DIFFS))'
 	@echo 'make test         run all tests; test4: those of example 4 (test1 to test6)'
 	@echo 'make check-notes  compare NOTES.md and README.md with the code'
 	@echo 'make mutants      make each break of NOTES.md, and see its test fail'
@@ -50,38 +59,45 @@ build/preload.so: tests/preload.c
 	@mkdir -p build
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -shared -fPIC -o $@ $<
 
-test: all $(TOOLS)
+test: all $(APPENDIX) $(TOOLS)
 	$(BATS) tests
 
-test1 test2 test3 test4 test5 test6: test%: ex% $(TOOLS)
+$(TESTS): test%: ex% $(TOOLS)
 	$(BATS) tests/ex$*.bats
 
-check-notes: all $(TOOLS)
+$(APPENDIX_TESTS): test%: $(APPENDIX) $(TOOLS)
+	$(BATS) tests/$*_*.bats
+
+check-notes: all $(APPENDIX) $(TOOLS)
 	$(BATS) tests/notes.bats tests/checker.bats
 
 mutants: all $(TOOLS)
 	tests/mutants.sh
 
+# What most of them grow from.
+OLD = ex3_epoll_lt
 diff2: OLD = ex1_blocking
 diff2: NEW = ex2_loop
 diff3: OLD = ex2_loop
 diff3: NEW = ex3_epoll_lt
-diff4: OLD = ex3_epoll_lt
 diff4: NEW = ex4_epoll_et
-diff5: OLD = ex3_epoll_lt
 diff5: NEW = ex5_cork
-diff6: OLD = ex3_epoll_lt
 diff6: NEW = ex6_nodelay
+diffa: NEW = appendix/a_select
+diffb: NEW = appendix/b_poll
+diffd: NEW = appendix/d_event_names
 
 # diff exits 1 when it finds what it is asked for.
-diff2 diff3 diff4 diff5 diff6:
+$(DIFFS):
 	@$(DIFF) $(OLD) $(NEW) || test $$? -eq 1
 
 sanitize: $(TOOLS)
 	@mkdir -p build/sanitize
-	for dir in ex?_*; do \
+	for source in $(SERVERS); do \
+	  name=$$(basename "$${source%/server.c}"); \
+	  case $$name in ex*) name=$${name%%_*} ;; esac; \
 	  $(CC) $(CPPFLAGS) $(SANITIZE) $(LDFLAGS) \
-	    -o "build/sanitize/$${dir%%_*}" "$$dir/server.c" || exit 1; done
+	    -o "build/sanitize/$$name" "$$source" || exit 1; done
 	BIN=build/sanitize $(BATS) tests
 
 lint:
@@ -102,4 +118,4 @@ dev-deps:
 	tests/install.sh gcc clang clang-format clang-tidy cppcheck shellcheck
 
 clean:
-	rm -rf $(EXAMPLES) build
+	rm -rf $(EXAMPLES) $(APPENDIX) build

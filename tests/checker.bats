@@ -189,8 +189,17 @@ break_of() {
 }
 
 @test "checker: a server that prints something else fails" {
-  printf '%s\n' '#!/bin/sh' 'echo "listening: $1"' 'exec sleep 10' >ex1
-  chmod +x ex1
+  cat >ex1.c <<'END'
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char *argv[])
+{
+    printf("listening: %s\n", argv[argc - 1]);
+    fflush(stdout);
+    return pause();
+}
+END
+  "${CC:-cc}" -o ex1 ex1.c
   document '```console' '$ ./ex1' 'listening: 8080' '```'
   accepts run_commands doc.md
   document '```console' '$ ./ex1' 'listening: 8080' 'and more' '```'

@@ -9,6 +9,7 @@
  *   send TEXT   sends TEXT; \r, \n, \\ and \xHH mean what they mean in C
  *   drip TEXT   the same, one byte at a time, a millisecond apart
  *   fill N      sends N times the letter x
+ *   urgent TEXT sends TEXT; its last byte is out-of-band data
  *   finish      ends the stream, and can still read
  *   read        prints what comes until the server ends its stream
  *   wait        prints "ready" and waits for SIGUSR1
@@ -133,6 +134,11 @@ static void fill(int fd, long count)
     free(data);
 }
 
+static void send_urgent(int fd, const char *text)
+{
+    if (send(fd, text, strlen(text), MSG_OOB | MSG_NOSIGNAL) == -1) die("send");
+}
+
 static void read_all(int fd)
 {
     char data[4096];
@@ -171,6 +177,8 @@ static void act(int fd, const char *action, const char *argument)
         send_text(fd, argument, 1);
     else if (strcmp(action, "fill") == 0)
         fill(fd, number(argument, 1 << 30));
+    else if (strcmp(action, "urgent") == 0)
+        send_urgent(fd, argument);
     else if (strcmp(action, "finish") == 0)
         shutdown(fd, SHUT_WR);
     else if (strcmp(action, "read") == 0)
@@ -184,7 +192,7 @@ static void act(int fd, const char *action, const char *argument)
 static int takes_argument(const char *action)
 {
     return strcmp(action, "send") == 0 || strcmp(action, "drip") == 0 ||
-           strcmp(action, "fill") == 0;
+           strcmp(action, "fill") == 0 || strcmp(action, "urgent") == 0;
 }
 
 int main(int argc, char *argv[])

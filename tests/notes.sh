@@ -370,25 +370,27 @@ start_server() {
   done
 }
 
-# family PID: the process and all that descend from it, the youngest first.
-family() {
+# programs_below PID: it and its descendants, as far as they are programs of
+# the kit.
+programs_below() {
   local child children
+  if [[ $(readlink /proc/"$1"/exe) == "$PWD"/* ]]; then echo "$1"; fi
   read -r -a children < <(cat /proc/"$1"/task/*/children 2>/dev/null) || true
-  for child in "${children[@]}"; do family "$child"; done
-  echo "$1"
+  for child in "${children[@]}"; do programs_below "$child"; done
 }
 
 ended() { ! kill -0 "$server"; }
 
 # end_server: as Ctrl-C would; what it printed has to look like what is shown.
 end_server() {
+  local pid
   [ -n "$server" ] || return 0
   if [ -n "$server_shown" ]; then
     server_shown=$(with_port "$server_shown")
     wait_for looks_like "$dir/served" "$server_shown" || true
   fi
-  # A shell or strace ends when the youngest of its family does.
-  kill -TERM "$(family "$server" | head -n 1)" 2>/dev/null || true
+  # What started it, a shell or strace, ends when it does.
+  for pid in $(programs_below "$server"); do kill -TERM "$pid" || true; done
   wait_for ended
   wait "$server" || true
   server=

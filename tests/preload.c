@@ -1,20 +1,22 @@
 /*
  * A library to preload into a server: what strace cannot do.
  *
- * SIGNAL_BEFORE=accept (or recv, or epoll_wait) in the environment: the first
- * such call is preceded by a SIGTERM, which thus lands after the server has
- * looked at its flag and before it blocks.
+ * SIGNAL_BEFORE=accept (or recv, epoll_wait, select, or poll) in the
+ * environment: the first such call is preceded by a SIGTERM, which thus lands
+ * after the server has looked at its flag and before it blocks.
  *
  * Says on stderr of every connection that accept4 returns whether TCP_NODELAY
  * is on.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -55,4 +57,21 @@ int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
 {
     signal_before("epoll_wait");
     return (int)syscall(SYS_epoll_pwait, epoll, events, most, timeout, NULL, 0);
+}
+
+/* select and poll without a time limit, as the servers call them. */
+int select(int count, fd_set *to_read, fd_set *to_write, fd_set *other,
+           struct timeval *limit)
+{
+    (void)limit;
+    signal_before("select");
+    return (int)syscall(SYS_pselect6, count, to_read, to_write, other, NULL,
+                        NULL);
+}
+
+int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+    (void)timeout;
+    signal_before("poll");
+    return (int)syscall(SYS_ppoll, fds, count, NULL, NULL, 0);
 }
