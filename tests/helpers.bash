@@ -69,19 +69,21 @@ start() {
   return 1
 }
 
-# traced CALLS [OPTION...]: start below strace; its record is in $trace.
+# traced CALLS [OPTION...]: start below strace; its record is in $trace. Where
+# the example has $THREADS, each line begins with the thread's id.
 traced() {
   export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
-  start strace -D -o "$trace" -e "trace=$1" -e signal=none "${@:2}"
+  start strace -D ${THREADS:+-f} -o "$trace" -e "trace=$1" -e signal=none \
+    "${@:2}"
 }
 
 # ended STATUS: the server ends by itself, with this exit status.
 ended() {
-  local status=0
+  local status=0 exit="^($server +)?\+\+\+ exited"
   wait_for not kill -0 "$server" || return 1
   wait "$server" || status=$?
   server=
-  if [ -e "$trace" ]; then wait_for grep -q '^+++ exited' "$trace"; fi
+  if [ -e "$trace" ]; then wait_for grep -q -E "$exit" "$trace"; fi
   if [ "$status" -ne "$1" ]; then
     echo "exit status $status instead of $1; stderr:"
     cat "$err"

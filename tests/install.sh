@@ -36,6 +36,14 @@ for tool in "${missing[@]}"; do
     apk:clang-format | apk:clang-tidy) packages+=(clang-extra-tools) ;;
     pacman:clang-format | pacman:clang-tidy) packages+=(clang) ;;
     dnf:shellcheck) packages+=(ShellCheck) ;;
+    apt-get:ab | apk:ab) packages+=(apache2-utils) ;;
+    dnf:ab) packages+=(httpd-tools) ;;
+    pacman:ab) packages+=(apache) ;;
+    # The daemon alone: the package would start a server.
+    apt-get:nginx) packages+=(nginx-light) ;;
+    apt-get:gnuplot) packages+=(gnuplot-nox) ;;
+    apt-get:column) packages+=(bsdextrautils) ;;
+    *:column) packages+=(util-linux) ;;
     *) packages+=("$tool") ;;
   esac
 done

@@ -1,0 +1,146 @@
+# What the experiments share; each begins with ". lab/common.bash". In the
+# environment, LAB_OUT is the folder for what they leave behind, lab/out unless
+# told otherwise, and LAB_SMALL=yes makes them short: their form is right then,
+# and their numbers are worth nothing.
+#
+# An experiment ends with status 1 and a line that says why if a tool is
+# missing, a server does not start, or a load tool reports a failure. Whatever
+# it has started ends with it.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+name=$(basename "$0" .sh)
+out=${LAB_OUT:-lab/out}
+mkdir -p "$out"
+tsv=$out/$name.tsv
+svg=$out/$name.svg
+work=$(mktemp -d)
+pids=()
+export LC_ALL=C
+
+finish() {
+  local pid
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+give_up() {
+  echo "$name: $*" >&2
+  exit 1
+}
+
+# need TOOL...: gives up if one is missing.
+need() {
+  local tool
+  for tool in "$@"; do
+    command -v "$tool" >/dev/null ||
+      give_up "$tool is missing: make lab-deps installs it"
+  done
+}
+
+# small FULL SMALL: the first number, or the second in a short run.
+small() { if [ -n "${LAB_SMALL:-}" ]; then echo "$2"; else echo "$1"; fi; }
+
+# claim TEXT, does TEXT: the beginning of what is printed.
+claim() {
+  the_claim=$1
+  echo
+  echo "== $name: $1"
+}
+does() { fold -s -w 76 <<<"$1" | sed 's/ *$//; s/^/   /'; }
+
+# progress TEXT: a sign of life, in place of the one before if this is a
+# terminal.
+progress() {
+  if [ -t 2 ]; then printf '\r\033[K   %s' "$1" >&2; else echo "   $1" >&2; fi
+}
+progress_ends() { if [ -t 2 ]; then printf '\r\033[K' >&2; fi; }
+
+# wait_for COMMAND...: until it succeeds, for 10 seconds at most.
+wait_for() {
+  local deadline=$((SECONDS + 10))
+  until "$@" >/dev/null 2>&1; do
+    if ((SECONDS > deadline)); then return 1; fi
+    sleep 0.01
+  done
+}
+
+listens_or_ended() {
+  grep -q '^listening' "$work/$1.err" || ! kill -0 "${pids[-1]}"
+}
+
+# start PROGRAM [ARGUMENT...]: a server of the kit, on a free port; the
+# arguments follow the port. Sets $port and $server, its pid.
+start() {
+  local tries label
+  label=$(basename "$1")
+  for tries in {1..20}; do
+    port=$((10000 + RANDOM % 20000))
+    "$1" "$port" "${@:2}" >/dev/null 2>"$work/$label.err" &
+    pids+=($!)
+    server=$!
+    wait_for listens_or_ended "$label" || true
+    if grep -q '^listening' "$work/$label.err"; then return; fi
+  done
+  give_up "$1 does not start (try $tries): $(tail -n 1 "$work/$label.err")"
+}
+
+# stop PID: ends a process that was started here.
+stop() {
+  kill "$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+}
+
+# cpu PID: the nanoseconds of processor time that a process with one thread has
+# used.
+cpu() { cut -d ' ' -f 1 "/proc/$1/schedstat"; }
+
+# median: of the numbers on stdin, a line each.
+median() {
+  sort -g | awk '{ at[NR] = $1 }
+    END { print NR % 2 ? at[(NR + 1) / 2] : (at[NR / 2] + at[NR / 2 + 1]) / 2 }'
+}
+
+# spread: the least and the greatest of the numbers on stdin.
+spread() { sort -g | sed -n '1p;$p' | paste -s -d ' '; }
+
+# row CELL...: a line of the .tsv; the first one is the head.
+row() { (IFS=$'\t'; echo "$*") >>"$tsv"; }
+new_table() { : >"$tsv"; row "$@"; }
+
+# table: prints the .tsv.
+table() {
+  progress_ends
+  echo
+  column -t -s $'\t' <"$tsv" | sed 's/^/   /'
+  echo
+}
+
+# picture: draws the .svg with the commands of gnuplot on stdin. $tsv is known
+# to them as file, and lab/style.gp is done before them.
+picture() {
+  {
+    echo "file = '$tsv'"
+    echo "set output '$svg'"
+    echo "the_title = \"${1:-$the_claim}\""
+    echo "load 'lab/style.gp'"
+    cat
+  } >"$work/picture.gp"
+  gnuplot "$work/picture.gp" >"$work/gnuplot.log" 2>&1 ||
+    give_up "gnuplot: $(tail -n 3 "$work/gnuplot.log")"
+}
+
+# verdict confirmed|'not confirmed' TEXT: the end of what is printed.
+verdict() {
+  does "$1 on this machine: $2"
+  does "$tsv, $svg"
+  printf '%s\t%s\t%s\n' "$the_claim" "$1" "$svg" >"$out/$name.verdict"
+}
+
+# holds CONDITION: awk's arithmetic, as a yes or no.
+holds() { awk "BEGIN { exit !($1) }"; }

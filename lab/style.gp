@@ -1,0 +1,19 @@
+# How every picture looks: large enough for a projector, few colours, on a
+# ground of its own, so that a dark page does not matter.
+set terminal svg size 1200,675 font "Helvetica,24" background "#ffffff"
+set title the_title font ",28" offset 0,0.3
+set border 3 lw 1.5 lc rgb "#555555"
+set tics nomirror out textcolor rgb "#333333"
+set grid y lw 1 lc rgb "#dddddd"
+unset key
+set lmargin 11
+set rmargin 6
+set tmargin 3.5
+set bmargin 4
+# Told apart by those who see few colours, and in grey.
+blue = "#0072b2"
+orange = "#d55e00"
+green = "#009e73"
+grey = "#888888"
+set style fill solid 0.9 noborder
+set boxwidth 0.7
