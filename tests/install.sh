@@ -39,8 +39,6 @@ for tool in "${missing[@]}"; do
     apt-get:ab | apk:ab) packages+=(apache2-utils) ;;
     dnf:ab) packages+=(httpd-tools) ;;
     pacman:ab) packages+=(apache) ;;
-    # The daemon alone: the package would start a server.
-    apt-get:nginx) packages+=(nginx-light) ;;
     apt-get:gnuplot) packages+=(gnuplot-nox) ;;
     apt-get:column) packages+=(bsdextrautils) ;;
     *:column) packages+=(util-linux) ;;
