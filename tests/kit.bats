@@ -63,6 +63,20 @@ differ() {
   differ ex3_epoll_lt ex6_nodelay 6 main
 }
 
+@test "the appendix differs from ex3 and ex5 where its ideas are" {
+  local handlers=(accept_connection read_request send_response handle_event main)
+  differ ex3_epoll_lt appendix/a_select 100 watch close_connection "${handlers[@]}"
+  differ ex3_epoll_lt appendix/b_poll 100 watch close_connection "${handlers[@]}"
+  differ ex3_epoll_lt appendix/c_echo_queues 170 port_argument open_listener \
+    accept_connection receive handle_event main
+  differ ex3_epoll_lt appendix/d_event_names 190 port_argument \
+    accept_connection receive handle_event main
+  differ ex3_epoll_lt appendix/e_oneshot 160 interrupt catch_signals \
+    print_request close_connection "${handlers[@]}"
+  differ ex5_cork appendix/f_pipelining 330 port_argument accept_connection \
+    receive handle_event main
+}
+
 @test "the examples are short: 130 lines of code, 220 with epoll, 40 a function" {
   local name function lines
   for name in "${names[@]}"; do
@@ -112,10 +126,19 @@ listens_with() {
 @test "make help names every target" {
   local target
   run -0 make -s -C "$top" help
-  for target in ex4 diff4 test check-notes mutants sanitize lint deps dev-deps clean; do
+  for target in ex4 b_poll diff4 test check-notes mutants lab sanitize lint \
+    deps dev-deps lab-deps clean; do
     [[ $output == *"make $target "* ]]
   done
   [[ $output == *test4* ]]
+}
+
+@test "make diffa to difff show the appendix against what it grows from" {
+  local letter
+  for letter in a b c d e f; do
+    run -0 make -s --no-print-directory -C "$top" "diff$letter"
+    [[ $output == *"--- ex"*"+++ appendix/${letter}_"* ]]
+  done
 }
 
 @test "make diff2 to diff6 show each example against the one it grows from" {

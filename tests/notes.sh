@@ -357,7 +357,7 @@ start_server() {
   for tries in {1..20}; do
     port=$((10000 + RANDOM % 20000))
     line=$(with_port "$1")
-    if ! [[ $line =~ $program' '[0-9] ]]; then
+    if ! [[ $line =~ $program' '[0-9]{2,} ]]; then
       line=$(sed -E "s#$program#& $port#g" <<<"$line")
     fi
     : >"$dir/served"
