@@ -127,6 +127,8 @@ table_of() {
   accepts check_links doc.md
   document '# First' '[a](#second)'
   finds 'nothing is at #second' check_links doc.md
+  document '[a](ex2_loop/server.c#x)'
+  finds 'nothing is at ex2_loop/server.c#x' check_links doc.md
   document '[a](ex3_epoll_lt)'
   finds 'nothing is at ex3_epoll_lt' check_links doc.md
 }

@@ -163,7 +163,7 @@ check_tables() {
   return "$status"
 }
 
-# check_coverage LINE PROGRAM SEEN: the numbers in SEEN are the lines of PROGRAM.
+# check_coverage LINE PROGRAM SEEN: the numbers seen are the lines of PROGRAM.
 check_coverage() {
   local n count empty
   read -r count empty < <(sed -n "s/^$2 //p" <<<"$article_lines")
@@ -190,17 +190,22 @@ check_names() {
   return "$status"
 }
 
+# has_anchor FILE ANCHOR: one of its headings makes this anchor.
+has_anchor() {
+  sed -n -E 's/^#+ //p' "$1" | tr '[:upper:]' '[:lower:]' |
+    sed -E 's/[^a-z0-9 _-]//g; s/ /-/g' | grep -q -x -e "$2"
+}
+
 # check_links DOCUMENT: what stands in brackets leads somewhere.
 check_links() {
-  local i target anchors
+  local i target
   read_document "$1"
-  anchors=$(sed -n -E 's/^#+ //p' "$1" | tr '[:upper:]' '[:lower:]' |
-    sed -E 's/[^a-z0-9 _-]//g; s/ /-/g')
   while IFS=: read -r i target; do
     target=${target:2:-1}
     case $target in
       http*) ;;
-      '#'*) grep -q -x -e "${target#?}" <<<"$anchors" ;;
+      '#'*) has_anchor "$document" "${target#?}" ;;
+      *'#'*) has_anchor "${target%#*}" "${target#*#}" ;;
       *) [ -e "$target" ] ;;
     esac || wrong "$i" "nothing is at $target"
   done < <(grep -n -o -E '\]\([^) ]*\)' "$1")
