@@ -54,6 +54,11 @@ quotation=('`ex1_blocking/server.c:3`' '```c' 'int one(void)' '{' '```')
   finds 'there is no ex9_blocking/server.c' check_quotations doc.md
 }
 
+@test "checker: a quotation of an empty line fails" {
+  document '`ex1_blocking/server.c:2`' '```c' '' '```'
+  finds 'an empty quotation' check_quotations doc.md
+}
+
 @test "checker: a reference without a fence fails" {
   document "${quotation[0]}" '' 'Text.'
   finds 'a reference without a fence' check_quotations doc.md

@@ -7,8 +7,8 @@
  * file, duplicate, inherit, backlog, shortage, unread, nagle, cork or select.
  * Each opens sockets over loopback, on a port that the kernel chooses, and
  * prints a line for each step: what was done, and what the kernel made of it.
- * Times are in milliseconds. None takes longer than three seconds. Exit
- * status 1 means that a call failed that should not, 2 that there is no NAME.
+ * None takes longer than three seconds. Exit status 1 means that a call failed
+ * that should not, 2 that there is no NAME.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -136,6 +136,16 @@ static double now(void)
     struct timespec time;
     must(clock_gettime(CLOCK_MONOTONIC, &time), "clock_gettime");
     return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
+}
+
+/* Prints the text and how long it is since begun. */
+static void print_time(const char *text, double begun)
+{
+    double passed = now() - begun;
+    if (passed < 20)
+        printf("%s: at once\n", text);
+    else
+        printf("%s: after %.0f ms\n", text, passed);
 }
 
 /* Waits until something can be read, and reads it. */
@@ -291,8 +301,7 @@ static void backlog(void)
     for (int i = 0; i < ready; i++)
         must(accept(listener, NULL, NULL), "accept");
     must(poll(&clients[CLIENTS - 1], 1, 2000), "poll");
-    printf("all accepted: the last one connects after %.0f ms\n",
-           now() - begun);
+    print_time("all accepted: the last one connects", begun);
 }
 
 static void shortage(void)
@@ -320,7 +329,7 @@ static void unread(void)
     printf("and then: %s\n", n == -1 ? strerror(errno) : "end of stream");
 }
 
-/* Prints how long it takes from a request to the second part of its response,
+/* Prints how long after a request the second part of its response is there,
    the tenth time. */
 static void exchange(const char *text, int option)
 {
@@ -338,7 +347,7 @@ static void exchange(const char *text, int option)
         char data[6];
         must((int)recv(pair.client, data, sizeof data, MSG_WAITALL), "recv");
     }
-    printf("%s: %.0f ms\n", text, now() - begun);
+    print_time(text, begun);
 }
 
 static void nagle(void)
@@ -348,8 +357,8 @@ static void nagle(void)
     exchange("TCP_CORK", TCP_CORK);
 }
 
-/* Prints after how many milliseconds a small message that was sent on a
-   corked connection arrives. */
+/* Prints how long it takes a small message that was sent on a corked connection
+   to arrive. */
 static void corked(const char *text, int option, int value)
 {
     struct pair pair = open_pair();
@@ -359,7 +368,7 @@ static void corked(const char *text, int option, int value)
     if (option != 0) set(pair.server, option, value);
     if (value == -1) must(shutdown(pair.server, SHUT_WR), "shutdown");
     receive(pair.client);
-    printf("%s: %.0f ms\n", text, now() - begun);
+    print_time(text, begun);
 }
 
 static void cork(void)

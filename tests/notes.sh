@@ -77,6 +77,7 @@ check_quotations() {
       if [ "$under" = '```c' ]; then
         read_fence $((i + 1))
         check_block "$i" "$path" "$number" "$block"
+        [[ $block == *[![:space:]]* ]] || wrong "$i" "an empty quotation"
         i=$end
       elif [ "$under" != '```diff' ]; then
         wrong "$i" "a reference without a fence of C directly under it"
@@ -295,6 +296,8 @@ run_commands() {
   port=8080
   dir=$(mktemp -d)
   export LC_ALL=C
+  # What make hands down to a make below it is nothing a reader has.
+  unset MAKEFLAGS MFLAGS MAKELEVEL
   for ((i = 1; i <= ${#text[@]}; i++)); do
     [[ ${text[i]} == '$ '* ]] || continue
     command=${text[i]#'$ '}

@@ -281,8 +281,8 @@ int main(int argc, char *argv[])
     in_port_t port = port_argument(argc, argv);
     catch_signals();
     int listener = open_listener(port);
-    /* A client may be gone between its event and accept, which would then
-       wait for another one. */
+    /* accept would wait for the next client if another process, or an error
+       of the network, had taken this one after its event. */
     if (fcntl(listener, F_SETFL, O_NONBLOCK) == -1) die("fcntl");
     long last = sysconf(_SC_OPEN_MAX) - 1;
     if (last >= MAX_DESCRIPTORS) last = MAX_DESCRIPTORS - 1;

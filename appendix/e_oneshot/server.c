@@ -348,8 +348,8 @@ int main(int argc, char *argv[])
     sigset_t ending;
     catch_signals(&ending);
     int listener = open_listener(port);
-    /* A client may be gone between its event and accept, which would then
-       wait for another one. */
+    /* accept would wait for the next client if another process, or an error
+       of the network, had taken this one after its event. */
     if (fcntl(listener, F_SETFL, O_NONBLOCK) == -1) die("fcntl");
     int epoll = epoll_create1(0);
     if (epoll == -1) die("epoll_create1");
