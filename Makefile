@@ -61,7 +61,8 @@ help:
 	@echo 'make mutants      make each break of NOTES.md, and see its test fail'
 	@echo 'make lab          measure what the article claims; lab-stall: one of'
 	@echo '                  $(LAB)'
-	@echo 'make sanitize     run all tests under AddressSanitizer, UBSan, ThreadSanitizer'
+	@echo 'make sanitize     run the tests of all programs under AddressSanitizer, UBSan'
+	@echo '                  and ThreadSanitizer'
 	@echo 'make lint         check formatting and code'
 	@echo 'make deps         install what make test needs'
 	@echo 'make dev-deps     install what make lint needs'
@@ -144,7 +145,7 @@ sanitize: $(TOOLS)
 	  -o build/threads/e_oneshot appendix/e_oneshot/server.c
 	$(CC) $(CPPFLAGS) $(SANITIZE_THREADS) -DWORKERS=1 $(LDFLAGS) -pthread \
 	  -o build/threads/one/e_oneshot appendix/e_oneshot/server.c
-	BIN=build/sanitize $(BATS) tests
+	BIN=build/sanitize $(BATS) tests/ex?.bats tests/[a-f]_*.bats
 	BIN=build/threads $(LESS_RANDOM) $(BATS) tests/e_oneshot.bats
 
 lint:
@@ -159,7 +160,7 @@ lint:
 	shellcheck $(SCRIPTS)
 
 deps:
-	tests/install.sh cc bats curl strace
+	tests/install.sh cc bats curl strace pgrep
 
 dev-deps:
 	tests/install.sh gcc clang clang-format clang-tidy cppcheck shellcheck

@@ -41,6 +41,8 @@ for tool in "${missing[@]}"; do
     pacman:ab) packages+=(apache) ;;
     apt-get:gnuplot) packages+=(gnuplot-nox) ;;
     apt-get:column) packages+=(bsdextrautils) ;;
+    dnf:pgrep | pacman:pgrep) packages+=(procps-ng) ;;
+    *:pgrep) packages+=(procps) ;;
     *:column) packages+=(util-linux) ;;
     *) packages+=("$tool") ;;
   esac

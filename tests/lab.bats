@@ -94,11 +94,9 @@ with_failing() {
   LAB_SMALL='' lab/stall.sh >"$out" 2>&1 3>&- &
   local experiment=$!
   wait_for grep -q 'ex2: client 1' "$out"
-  local children
-  read -r -a children < <(cat "/proc/$experiment/task/$experiment/children")
-  [ "${#children[@]}" -ge 1 ]
+  local pid children
+  children=$(pgrep -P "$experiment")
   kill -TERM "$experiment"
   wait "$experiment" || true
-  local pid
-  for pid in "${children[@]}"; do wait_for not kill -0 "$pid"; done
+  for pid in $children; do wait_for not kill -0 "$pid"; done
 }

@@ -381,10 +381,9 @@ start_server() {
 # programs_below PID: it and its descendants, as far as they are programs of
 # the kit.
 programs_below() {
-  local child children
-  if [[ $(readlink /proc/"$1"/exe) == "$PWD"/* ]]; then echo "$1"; fi
-  read -r -a children < <(cat /proc/"$1"/task/*/children 2>/dev/null) || true
-  for child in "${children[@]}"; do programs_below "$child"; done
+  local child
+  if [[ $(readlink "/proc/$1/exe") == "$PWD"/* ]]; then echo "$1"; fi
+  for child in $(pgrep -P "$1"); do programs_below "$child"; done
 }
 
 ended() { ! kill -0 "$server"; }
