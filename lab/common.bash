@@ -52,7 +52,7 @@ claim() {
   echo
   echo "== $name: $1"
 }
-does() { fold -s -w 76 <<<"$1" | sed 's/ *$//; s/^/   /'; }
+does() { fold -s -w 76 <<<"${1//$'\n'/ }" | sed 's/ *$//; s/^/   /'; }
 
 # progress TEXT: a sign of life, in place of the one before if this is a
 # terminal.

@@ -8,8 +8,8 @@ need curl gnuplot
 
 claim 'A blocking server waits for its slowest client'
 pause=$(small 2 0.5)
-does "Client 1 sends half a request, and the rest $pause s later. Clients 2 and 3
-ask meanwhile. How long does each wait for its answer?"
+does "Client 1 sends half a request, and the rest $pause s later. Clients 2 and
+3 ask meanwhile. How long does each wait for its answer?"
 
 # since_begun: the seconds since the server was asked first.
 since_begun() { awk "BEGIN { printf \"%.3f\", $EPOCHREALTIME - $begun }"; }

@@ -1,6 +1,8 @@
 # How every picture looks: large enough for a projector, few colours, on a
 # ground of its own, so that a dark page does not matter.
 set terminal svg size 1200,675 font "Helvetica,24" background "#ffffff"
+# Or TCP_CORK would have a C below the line.
+set termoption noenhanced
 set title the_title font ",28" offset 0,0.3
 set border 3 lw 1.5 lc rgb "#555555"
 set tics nomirror out textcolor rgb "#333333"
