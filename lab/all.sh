@@ -12,20 +12,26 @@ status=0
 begun=$SECONDS
 mkdir -p "$out"
 for name in "$@"; do
-  rm -f "$out/$name.verdict"
   "lab/$name.sh" || status=1
 done
 
+processor() { sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1; }
+
+summary() {
+  echo "== In $((SECONDS - begun)) s, on $(nproc) cores of $(processor),"
+  echo "   Linux $(uname -r):"
+  for name in "$@"; do
+    echo
+    if [ -e "$out/$name.verdict" ]; then
+      IFS=$'\t' read -r claim result picture <"$out/$name.verdict"
+      echo "   $claim"
+      echo "      $result; $picture"
+    else
+      echo "   $name: could not be run"
+    fi
+  done
+}
+
 echo
-echo "== In $((SECONDS - begun)) s, on $(nproc) cores, Linux $(uname -r):"
-for name in "$@"; do
-  echo
-  if [ -e "$out/$name.verdict" ]; then
-    IFS=$'\t' read -r claim result picture <"$out/$name.verdict"
-    echo "   $claim"
-    echo "      $result; $picture"
-  else
-    echo "   $name: could not be run"
-  fi
-done
+summary "$@" | tee "$out/summary.txt"
 exit "$status"

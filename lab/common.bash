@@ -15,6 +15,7 @@ out=${LAB_OUT:-lab/out}
 mkdir -p "$out"
 tsv=$out/$name.tsv
 svg=$out/$name.svg
+report=$out/$name.txt
 work=$(mktemp -d)
 pids=()
 export LC_ALL=C
@@ -46,13 +47,17 @@ need() {
 # small FULL SMALL: the first number, or the second in a short run.
 small() { if [ -n "${LAB_SMALL:-}" ]; then echo "$2"; else echo "$1"; fi; }
 
+# say: prints stdin, and keeps it in $report.
+say() { tee -a "$report"; }
+
 # claim TEXT, does TEXT: the beginning of what is printed.
 claim() {
   the_claim=$1
+  rm -f "$out/$name".*
   echo
-  echo "== $name: $1"
+  echo "== $name: $1" | say
 }
-does() { fold -s -w 76 <<<"${1//$'\n'/ }" | sed 's/ *$//; s/^/   /'; }
+does() { fold -s -w 76 <<<"${1//$'\n'/ }" | sed 's/ *$//; s/^/   /' | say; }
 
 # progress TEXT: a sign of life, in place of the one before if this is a
 # terminal.
@@ -116,9 +121,7 @@ new_table() { : >"$tsv"; row "$@"; }
 # table: prints the .tsv.
 table() {
   progress_ends
-  echo
-  column -t -s $'\t' <"$tsv" | sed 's/^/   /'
-  echo
+  { echo; column -t -s $'\t' <"$tsv" | sed 's/^/   /'; echo; } | say
 }
 
 # picture: draws the .svg with the commands of gnuplot on stdin. $tsv is known
@@ -138,7 +141,7 @@ picture() {
 # verdict confirmed|'not confirmed' TEXT: the end of what is printed.
 verdict() {
   does "$1 on this machine: $2"
-  does "$tsv, $svg"
+  echo "   $tsv, $svg"
   printf '%s\t%s\t%s\n' "$the_claim" "$1" "$svg" >"$out/$name.verdict"
 }
 

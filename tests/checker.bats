@@ -66,7 +66,7 @@ quotation=('`ex1_blocking/server.c:3`' '```c' 'int one(void)' '{' '```')
 
 @test "checker: a fence of C without a reference fails" {
   document '```c' 'int one(void)' '```'
-  finds 'a fence of C without a reference' check_quotations doc.md
+  finds 'a fence without a reference' check_quotations doc.md
 }
 
 @test "checker: an example that is not quoted fails" {

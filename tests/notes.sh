@@ -16,7 +16,7 @@ wrong() {
   status=1
 }
 
-reference='^`([a-z0-9_/]+\.c):([0-9]+)`$'
+reference='^`([a-z0-9_/]+\.(c|txt)):([0-9]+)`$'
 
 # read_document FILE: sets $document, and $text[N] to its line N.
 read_document() {
@@ -65,25 +65,26 @@ check_block() {
   fi
 }
 
-# A fence of C stands directly under its reference and holds those lines; a
-# reference stands directly above a fence of C, or above a break.
+# A fence of C, or of text that the lab has printed, stands directly under its
+# reference and holds those lines; a reference stands directly above such a
+# fence, or above a break.
 check_quotations() {
   local i path number under
   read_document "$1"
   for ((i = 1; i <= ${#text[@]}; i++)); do
     if [[ ${text[i]} =~ $reference ]]; then
-      path=${BASH_REMATCH[1]} number=${BASH_REMATCH[2]}
+      path=${BASH_REMATCH[1]} number=${BASH_REMATCH[3]}
       under=${text[i + 1]:-}
-      if [ "$under" = '```c' ]; then
+      if [[ $under == '```c' || $under == '```text' ]]; then
         read_fence $((i + 1))
         check_block "$i" "$path" "$number" "$block"
         [[ $block == *[![:space:]]* ]] || wrong "$i" "an empty quotation"
         i=$end
       elif [ "$under" != '```diff' ]; then
-        wrong "$i" "a reference without a fence of C directly under it"
+        wrong "$i" "a reference without a fence directly under it"
       fi
-    elif [[ ${text[i]} == '```c' ]]; then
-      wrong "$i" "a fence of C without a reference directly above it"
+    elif [[ ${text[i]} == '```c' || ${text[i]} == '```text' ]]; then
+      wrong "$i" "a fence without a reference directly above it"
     fi
   done
   return "$status"
@@ -236,7 +237,7 @@ check_breaks() {
   read_document "$1"
   for ((i = 2; i <= ${#text[@]}; i++)); do
     [[ ${text[i]} == '```diff' && ${text[i - 1]} =~ $reference ]] || continue
-    path=${BASH_REMATCH[1]} number=${BASH_REMATCH[2]}
+    path=${BASH_REMATCH[1]} number=${BASH_REMATCH[3]}
     read_fence "$i"
     old=$(sed -n 's/^-//p' <<<"$block")
     check_block "$i" "$path" "$number" "$old"$'\n'
