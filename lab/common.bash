@@ -114,14 +114,43 @@ median() {
 # spread: the least and the greatest of the numbers on stdin.
 spread() { sort -g | sed -n '1p;$p' | paste -s -d ' '; }
 
+# digits: the numbers on stdin, a line each, with the three digits that count.
+digits() {
+  awk '$1 == "nan" { print; next }
+    { size = 1; while ($1 / size >= 1000) size *= 10
+      places = $1 >= 100 || $1 == int($1) ? 0 : $1 >= 10 ? 1 : $1 >= 1 ? 2 : 3
+      printf("%." places "f\n", size == 1 ? $1 : int($1 / size + 0.5) * size) }'
+}
+
+# ab_asks COUNT CLIENTS [OPTION...]: ab asks the server at $port, and says what
+# it found in $work/ab. Fails if that is not an answer to each request;
+# $complaint says why then.
+ab_asks() {
+  local failed answered
+  complaint=
+  timeout 60 ab -q -n "$1" -c "$2" "${@:3}" "http://127.0.0.1:$port/" \
+    >"$work/ab" 2>"$work/ab.err" ||
+    complaint="ab failed: $(tail -n 1 "$work/ab.err")"
+  failed=$(awk '/^(Failed requests|Non-2xx responses):/ { n += $NF }
+    END { print n + 0 }' "$work/ab")
+  answered=$(awk '/^Complete requests:/ { print $3 }' "$work/ab")
+  if [ -n "$complaint" ]; then return 1; fi
+  if [ "$failed" -ne 0 ]; then
+    complaint="ab reports $failed failed requests"
+  elif [ "$answered" != "$1" ]; then
+    complaint="ab reports ${answered:-no} complete requests in place of $1"
+  fi
+  [ -z "$complaint" ]
+}
+
 # row CELL...: a line of the .tsv; the first one is the head.
 row() { (IFS=$'\t'; echo "$*") >>"$tsv"; }
 new_table() { : >"$tsv"; row "$@"; }
 
-# table: prints the .tsv.
+# table [FILE]: prints the .tsv, or another file of that kind.
 table() {
   progress_ends
-  { echo; column -t -s $'\t' <"$tsv" | sed 's/^/   /'; echo; } | say
+  { echo; column -t -s $'\t' <"${1:-$tsv}" | sed 's/^/   /'; echo; } | say
 }
 
 # picture: draws the .svg with the commands of gnuplot on stdin. $tsv is known

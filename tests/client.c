@@ -15,11 +15,11 @@
  *   wait        prints "ready" and waits for SIGUSR1
  *   reset       leaves with a reset
  *
- * Leaves after the last action, and in any case after 10 seconds, or what
- * PATIENCE in the environment says, so that no test can hang. Sending to a
- * server that has closed is no error; a reset while reading is said on stderr.
- * Exit status 1 means that there was no connection, 2 that the command line
- * was wrong.
+ * Leaves after the last action, and in any case after 10 seconds, or as many
+ * as PATIENCE in the environment says, 600 at most, so that nothing can hang.
+ * Sending to a server that has closed is no error; a reset while reading is
+ * said on stderr. Exit status 1 means that there was no connection, 2 that the
+ * command line was wrong.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -198,7 +198,7 @@ static int takes_argument(const char *action)
 int main(int argc, char *argv[])
 {
     const char *patience = getenv("PATIENCE");
-    alarm(patience == NULL ? 10 : (unsigned int)number(patience, 10));
+    alarm(patience == NULL ? 10 : (unsigned int)number(patience, 600));
     /* Blocked from the start, so that it is not lost if it comes early. */
     sigset_t set;
     sigemptyset(&set);
