@@ -7,7 +7,7 @@ BATS ?= bats
 EXAMPLES = ex1 ex2 ex3 ex4 ex5 ex6
 APPENDIX = a_select b_poll c_echo_queues d_event_names e_oneshot f_pipelining
 TOOLS = build/client build/facts build/preload.so build/one_at_a_time.so \
-        build/one/e_oneshot build/exchange
+        build/one/e_oneshot build/exchange build/floor
 SERVERS = $(wildcard ex?_*/server.c appendix/*/server.c)
 SOURCES = $(wildcard ex?_*/*.c appendix/*/*.c lab/*.c tests/*.c)
 SCRIPTS = .ci/run $(wildcard lab/*.sh lab/*.bash tests/*.sh tests/*.bash \

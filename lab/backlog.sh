@@ -20,8 +20,8 @@ claim 'With 100 clients, a backlog under 50 slows the server down'
 does "100 clients send ex3 $requests requests: with ab, as in the article, and
 with curl. Server and clients share one processor, so that the server can
 seldom accept while the clients come; rounds: $rounds, backlogs in turn. A full
-queue drops the client's SYN, and its kernel tries again after 1 s, and 2 s after
-that. ab ends as soon as any $requests requests are answered, and leaves those
+queue drops the client's SYN, and its kernel tries again after 1 s, and again.
+ab ends as soon as any $requests requests are answered, and leaves those
 that still wait out of its report; curl waits for each, for $patience s, so the
 times are curl's. Both have one thread. The overflows are the kernel's count,
 which is of the whole machine."
@@ -88,8 +88,8 @@ for ((round = 1; round <= rounds; round++)); do
   done
 done
 
-# three FILE: the middle, the least and the greatest of its numbers.
-three() { { median <"$1"; spread <"$1" | tr ' ' '\n'; } | digits; }
+# middle_and_ends FILE: the middle, the least and the greatest of its numbers.
+middle_and_ends() { { median <"$1"; spread <"$1" | tr ' ' '\n'; } | digits; }
 
 head=()
 for column in "${columns[@]}"; do head+=("$column" least most); done
@@ -98,8 +98,8 @@ for backlog in "${backlogs[@]}"; do
   cells=()
   for i in "${!columns[@]}"; do
     cut -d ' ' -f $((i + 1)) "$work/$backlog" >"$work/column"
-    three "$work/column" >"$work/three"
-    mapfile -t -O "${#cells[@]}" cells <"$work/three"
+    middle_and_ends "$work/column" >"$work/middle_and_ends"
+    mapfile -t -O "${#cells[@]}" cells <"$work/middle_and_ends"
   done
   row "$backlog" "${cells[@]}"
 done

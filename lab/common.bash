@@ -16,19 +16,27 @@ mkdir -p "$out"
 tsv=$out/$name.tsv
 svg=$out/$name.svg
 report=$out/$name.txt
-work=$(mktemp -d)
+work=
 pids=()
 export LC_ALL=C
 
+# The shell's own list of what runs: a signal may have come before $! was put
+# down. And more than once: what has only just begun may miss the first.
 finish() {
-  local pid
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+  local pid try
+  for pid in $(jobs -p); do
+    for try in {1..200}; do
+      kill "$pid" 2>/dev/null || break
+      sleep 0.01
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+  done
   rm -rf "$work"
 }
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+work=$(mktemp -d)
 
 give_up() {
   echo "$name: $*" >&2
@@ -57,7 +65,9 @@ claim() {
   echo
   echo "== $name: $1" | say
 }
-does() { fold -s -w 76 <<<"${1//$'\n'/ }" | sed 's/ *$//; s/^/   /' | say; }
+does() {
+  fold -s -w 76 <<<"$(tr -s ' \n' ' ' <<<"$1")" | sed 's/ *$//; s/^/   /' | say
+}
 
 # progress TEXT: a sign of life, in place of the one before if this is a
 # terminal.
@@ -83,9 +93,10 @@ listens_or_ended() {
 # arguments follow the port. Sets $port and $server, its pid.
 start() {
   local tries label
-  label=$(basename "$1")
   for tries in {1..20}; do
     port=$((10000 + RANDOM % 20000))
+    # A file of its own, or what an earlier server said would count.
+    label=$(basename "$1").${#pids[@]}
     "$1" "$port" "${@:2}" >/dev/null 2>"$work/$label.err" &
     pids+=($!)
     server=$!
@@ -102,8 +113,8 @@ stop() {
 }
 
 # cpu PID: the nanoseconds of processor time that a process with one thread has
-# used.
-cpu() { cut -d ' ' -f 1 "/proc/$1/schedstat"; }
+# used. Fails if it has ended.
+cpu() { cut -d ' ' -f 1 "/proc/$1/schedstat" 2>/dev/null; }
 
 # median: of the numbers on stdin, a line each.
 median() {
@@ -143,6 +154,26 @@ ab_asks() {
   [ -z "$complaint" ]
 }
 
+# numbers FILE NAME: those of one server, a line for each round; the lines of
+# FILE are "NAME NUMBER", in the order of the rounds.
+numbers() { awk -v name="$2" '$1 == name { print $2 }' "$1"; }
+
+# ratios FILE NAME OTHER: its numbers over the other's, round by round.
+ratios() {
+  paste <(numbers "$1" "$2") <(numbers "$1" "$3") | awk '{ print $1 / $2 }'
+}
+
+# three: the numbers on stdin, rounded to three digits.
+three() {
+  awk '{ for (i = 1; i <= NF; i++) $i = sprintf("%.3g", $i) + 0; print }'
+}
+
+# summary: median, least and greatest of the numbers on stdin, in three digits.
+summary() {
+  sort -g >"$work/sorted"
+  echo "$(median <"$work/sorted")" "$(spread <"$work/sorted")" | three
+}
+
 # row CELL...: a line of the .tsv; the first one is the head.
 row() { (IFS=$'\t'; echo "$*") >>"$tsv"; }
 new_table() { : >"$tsv"; row "$@"; }
@@ -167,7 +198,8 @@ picture() {
     give_up "gnuplot: $(tail -n 3 "$work/gnuplot.log")"
 }
 
-# verdict confirmed|'not confirmed' TEXT: the end of what is printed.
+# verdict confirmed|'not confirmed'|measured TEXT: the end of what is printed;
+# measured, where the article claims nothing.
 verdict() {
   does "$1 on this machine: $2"
   echo "   $tsv, $svg"

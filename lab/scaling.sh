@@ -86,8 +86,8 @@ rounds_of() {
   done
 }
 
-# three SERVER FIELD: the middle, the least and the greatest.
-three() {
+# middle_and_ends SERVER FIELD: the middle, the least and the greatest.
+middle_and_ends() {
   cut -d ' ' -f "$2" "$work/$1" >"$work/column"
   { median <"$work/column"; spread <"$work/column" | tr ' ' '\n'; } | digits
 }
@@ -104,7 +104,7 @@ for silent in "${levels[@]}"; do
   for asking in 1 50; do
     rounds_of "$silent" "$asking"
     for name_of in "${fitting[@]}"; do
-      mapfile -t cells < <(three "$name_of" 1; three "$name_of" 2)
+      mapfile -t cells < <(middle_and_ends "$name_of" 1; middle_and_ends "$name_of" 2)
       row "$name_of" "$asking" "$silent" "${cells[@]}"
     done
   done

@@ -21,12 +21,12 @@ experiment() {
 has_form() {
   [ "$status" -eq 0 ]
   [[ $output = *"== $1: "* ]]
-  grep -E '^   (not )?confirmed on this machine: ' <<<"$output"
+  grep -E '^   ((not )?confirmed|measured) on this machine: ' <<<"$output"
   [ "$(wc -l <"$dir/left/$1.tsv")" -eq $(($2 + 1)) ]
   [ "$(awk -F '\t' '{ print NF }' "$dir/left/$1.tsv" | sort -u | wc -l)" -eq 1 ]
   grep -q '<svg' "$dir/left/$1.svg"
   grep -q '</svg>' "$dir/left/$1.svg"
-  awk -F '\t' 'NF != 3 || $2 !~ /^(not )?confirmed$/ || !/\.svg$/ { exit 1 }' \
+  awk -F '\t' 'NF != 3 || $2 !~ /^((not )?confirmed|measured)$/ || !/\.svg$/ { exit 1 }' \
     "$dir/left/$1.verdict"
 }
 
@@ -60,4 +60,22 @@ without() {
   LAB_OUT=$dir/left PATH=$dir/path run "$top/lab/$2.sh"
   [ "$status" -eq 1 ]
   [ "$output" = "$2: $1 is missing: make lab-deps installs it" ]
+}
+
+# ended_early NAME SIGN: ended by a signal once it has printed the sign, it
+# leaves no process and no file.
+ended_early() {
+  local status=0 experiment
+  mkdir "$dir/tmp"
+  LAB_SMALL='' TMPDIR=$dir/tmp LAB_OUT=$dir/left "$top/lab/$1.sh" \
+    >"$out" 2>&1 3>&- &
+  experiment=$!
+  wait_for grep -q "$2" "$out"
+  kill -TERM "$experiment"
+  wait "$experiment" || status=$?
+  [ "$status" -eq 143 ]
+  [ -z "$(ls -A "$dir/tmp")" ]
+  # What it has started has its environment, or like nginx, its folder as an
+  # argument.
+  wait_for not grep -l -s -a "$dir/tmp" /proc/[0-9]*/{environ,cmdline}
 }

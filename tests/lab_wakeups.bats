@@ -43,7 +43,7 @@ load lab
   mkdir "$dir/tmp"
   TMPDIR=$dir/tmp LAB_OUT=$dir/left "$top/lab/wakeups.sh" >"$out" 2>&1 3>&- &
   pid=$!
-  wait_for eval 'grep -q "^listening" "$dir"/tmp/*/traced.err'
+  wait_for eval 'grep -q "^listening" "$dir"/tmp/*/traced*.err'
   children=$(grep -ls "^PPid:[[:space:]]*$pid\$" /proc/[0-9]*/status || true)
   [ -n "$children" ]
   kill "$pid"
