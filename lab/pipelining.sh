@@ -12,8 +12,8 @@ claim 'TCP_CORK may be good for an HTTP server with pipelining'
 rounds=$(small 3 1)
 servers=(plain nodelay cork nginx)
 read -ra depths <<<"$(small "1 4 16 64" "1 16")"
-does "Appendix F in its three modes, and nginx with one worker, by turns, in
-$rounds round(s). On each of 64 connections, wrk has so many requests in flight:
+does "Appendix F in its three modes, and nginx with one worker, by turns;
+rounds: $rounds. On each of 64 connections, wrk has so many requests in flight:
 ${depths[*]}. How many are answered in a second? wrk shares the processors with
 the server: where a server is quick, wrk holds it up."
 

@@ -7,7 +7,7 @@ load helpers
 setup_file() {
   cd "$BATS_TEST_DIRNAME/.."
   mkdir "$BATS_FILE_TMPDIR/kit"
-  cp -R LICENSE Makefile README.md NOTES.md ex?_* appendix tests \
+  cp -R LICENSE Makefile README.md NOTES.md ex?_* appendix lab tests \
     "$BATS_FILE_TMPDIR/kit"
 }
 
@@ -39,10 +39,13 @@ elsewhere="$(echo ex?_*) curl ab echo grep main top nstat
 @test "NOTES.md: every link leads somewhere" { "$notes" check_links NOTES.md; }
 @test "README.md: every link leads somewhere" { "$notes" check_links README.md; }
 
-@test "every command of NOTES.md does what it says" { "$notes" run_commands NOTES.md; }
+@test "every command of NOTES.md does what it says" {
+  # It installs packages, and takes minutes; tests/lab_*.bats run it small.
+  "$notes" run_commands NOTES.md 'make lab-deps lab'
+}
 
 @test "every command of README.md does what it says" {
-  # The first installs packages, and the second runs this test.
+  # The first and the last install packages, and the second runs this test.
   "$notes" run_commands README.md 'sudo apt-get install gcc libc6-dev make' \
-    'make deps test'
+    'make deps test' 'make lab-deps lab'
 }
