@@ -108,7 +108,7 @@ start_with_open() {
 }
 
 @test "b_poll: started where no descriptor is left for a client, it says so" {
-  start_with_open 8 10
+  start_with_open 7 10
   [ "$output" = 'socket: Too many open files' ]
 }
 

@@ -214,6 +214,16 @@ GET / HTTP/1.1\r\n x: a\r\n$h\r\n
 GET / HTTP/1.1\r\n${h}x : a$e
 GET / HTTP/1.1\r\n${h}x\x09: a$e
 GET / HTTP/1.1\r\n${h}Transfer-Encoding : chunked$e
+GET / HTTP/1.1\r\n${h}Transfer-Encoding\xa0: chunked$e
+GET / HTTP/1.1\r\n${h}(Transfer-Encoding): chunked$e
+GET / HTTP/1.1\r\n${h}Content-Length\x7f: 27$e
+GET / HTTP/1.1\r\n${h}Content-Length;x=: 27$e
+GET / HTTP/1.1\r\nHost: a@b$e
+GET / HTTP/1.1\r\nHost: a\x7f\xff$e
+GET / HTTP/1.1\r\nHost: <a>$e
+GET http:// HTTP/1.1\r\n$h\r\n
+GET http:///x HTTP/1.1\r\n$h\r\n
+GET http://:80/ HTTP/1.1\r\n$h\r\n
 GET / HTTP/1.1\r\n$h: a$e
 GET / HTTP/1.1\r\n${h}x$e
 GET / HTTP/1.1\r\n$h \r\n\r\n
@@ -227,6 +237,20 @@ GET / HTTP/1.1\r\n${h}x: \x1b$e
 GET / HTTP/1.1\r\n$h\r\r\n\r\n
 END
   goes_on
+}
+
+@test "f_pipelining: a HEAD that is refused gets no body" {
+  start
+  local wrong
+  expected_refusal | head -c -13 >"$dir/expected"
+  for wrong in 'HEAD * HTTP/1.1\r\nHost: a' 'HEAD /' 'HEAD / HTTP/1.1' \
+    'HEAD / HTTP/1.1\r\nHost: a\r\nx: \x01' '\r\nHEAD / HTTP/1.1'; do
+    "$client" "$port" send "$wrong\r\n\r\n" read >"$dir/answer"
+    same "$dir/expected" "$dir/answer"
+  done
+  "$client" "$port" send 'HEAD / HTTP/1.1\r\nx: ' fill 9000 read >"$dir/answer"
+  same "$dir/expected" "$dir/answer"
+  stop
 }
 
 @test "f_pipelining: what HTTP/1.1 allows is answered, and the next request after it" {
@@ -248,6 +272,7 @@ GET HTTP://a/ HTTP/1.1\r\n$h\r\n
 GET / HTTP/1.1\r\nhost:a$e
 GET / HTTP/1.1\r\nHOST: \x09 [::1]:80 \x09 $e
 GET / HTTP/1.1\r\nHost:$e
+GET / HTTP/1.1\r\n${h}!#\$%&'*+-.^_\`|~09AZaz: a$e
 GET / HTTP/1.1\r\nx: Host: b\r\n$h\r\n
 GET / HTTP/1.1\r\n${h}x:$e
 GET / HTTP/1.1\r\n${h}x: a\x09b \xff c$e

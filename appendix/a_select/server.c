@@ -285,7 +285,7 @@ int main(int argc, char *argv[])
     long last = sysconf(_SC_OPEN_MAX) - 1;
     if (last >= MAX_DESCRIPTORS) last = MAX_DESCRIPTORS - 1;
     /* So many were open from the start that none is left for a client. */
-    if (listener >= last) {
+    if (listener + 1 >= last) {
         errno = EMFILE;
         die("socket");
     }

@@ -13,7 +13,8 @@
  * second terminal. Type a line in both, and end nc with Ctrl-C.
  *
  * Still wrong: a client that does not read is kept 8 KiB of what is typed, once
- * the kernel's buffers are full, and misses the rest.
+ * the kernel's buffers are full, and misses the rest. And what clients send may
+ * give orders to the terminal; appendix C does not print it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

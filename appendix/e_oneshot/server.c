@@ -17,7 +17,7 @@
  *
  * Still wrong: each event costs an epoll_ctl, the workers print one at a time,
  * and a response as short as this gains nothing by threads. They pay where it
- * takes long to make one.
+ * takes long to make one. And a silent client may stay for ever.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
