@@ -20,6 +20,7 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -46,15 +47,6 @@
 #ifndef IDLE_SECONDS
 #define IDLE_SECONDS 10
 #endif
-
-/* The bytes that a field's name may have, and those of a host with its port, if
-   not their grammar. Another program may take any other for none. */
-static const char name_bytes[] = "!#$%&'*+-.^_`|~0123456789"
-                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                 "abcdefghijklmnopqrstuvwxyz";
-static const char host_bytes[] = "-._~!$&'()*+,;=%:[]0123456789"
-                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                 "abcdefghijklmnopqrstuvwxyz";
 
 /* What all responses share; written anew for each second's date. */
 static char headers[128];
@@ -209,7 +201,8 @@ static int has_stray_control(const char *text, size_t length)
 static char *take_line(char **text)
 {
     char *line = strsep(text, "\n");
-    line[strcspn(line, "\r")] = '\0';
+    char *end = strchr(line, '\r');
+    if (end != NULL) *end = '\0';
     return line;
 }
 
@@ -229,13 +222,22 @@ static int parse_request_line(struct connection *c, char *line)
            (c->is_last || strcmp(version, "HTTP/1.1") == 0);
 }
 
+/* What else is in a name or a host, another program may take for nothing. */
+static int has_only(const char *text, const char *marks)
+{
+    for (; *text != '\0'; text++)
+        if (!isalnum((unsigned char)*text) && strchr(marks, *text) == NULL)
+            return 0;
+    return 1;
+}
+
 /* Returns 1 if the line is right, or 0. A request with a body is refused: who
    is wrong about its length takes its bytes for the next request. */
 static int parse_field(struct connection *c, char *line)
 {
     const char *name = strsep(&line, ":");
-    if (line == NULL || *name == '\0' || name[strspn(name, name_bytes)] != '\0')
-        return 0;
+    if (line == NULL || *name == '\0') return 0;
+    if (!has_only(name, "!#$%&'*+-.^_`|~")) return 0;
     char *value = line + strspn(line, " \t");
     size_t length = strlen(value);
     while (length > 0 && strchr(" \t", value[length - 1]) != NULL)
@@ -244,7 +246,7 @@ static int parse_field(struct connection *c, char *line)
     if (strcasecmp(name, "Transfer-Encoding") == 0) return 0;
     if (strcasecmp(name, "Content-Length") == 0) return strcmp(value, "0") == 0;
     if (strcasecmp(name, "Host") == 0)
-        return ++c->hosts == 1 && value[strspn(value, host_bytes)] == '\0';
+        return ++c->hosts == 1 && has_only(value, "-._~!$&'()*+,;=%:[]");
     if (strcasecmp(name, "Connection") != 0) return 1;
     const char *word;
     while ((word = strsep(&value, ", \t")) != NULL)
