@@ -178,7 +178,7 @@ set yrange [10:50000]
 set ytics ("10" 10, "100" 100, "1,000" 1000, "10,000" 10000)
 set ylabel "microseconds per request" offset 1' | picture
 rates=$out/$name-rates.svg
-panels 7 7 1.2 -4.5 -3 'set yrange [0:*]
+panels 7 7 1.2 -4.5 -7 'set yrange [0:*]
 set offsets 0, 0, graph 0.05, 0
 set ytics ("0" 0, "5,000" 5000, "10,000" 10000, "15,000" 15000, \
   "20,000" 20000, "25,000" 25000, "30,000" 30000, "40,000" 40000)
