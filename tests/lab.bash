@@ -52,8 +52,10 @@ gives_up() {
   [ ! -e "$dir/left/$1.verdict" ]
 }
 
-# without TOOL NAME: the experiment where there is no such tool.
+# without TOOL NAME: the experiment where there is no such tool, but all others.
 without() {
+  # shellcheck disable=SC2046
+  needs $(sed -n 's/^need \([a-z ]*\)$/\1/p' "$top/lab/$2.sh")
   mkdir "$dir/path"
   ln -s /usr/local/bin/* /usr/bin/* /bin/* "$dir/path" 2>/dev/null || true
   rm "$dir/path/$1"
