@@ -214,6 +214,14 @@ END
   [[ $output == *'./ex1 prints something else'* ]]
 }
 
+# It never says that it listens, and this script gives up.
+@test "checker: a server is not left behind when the script gives up" {
+  cp "$(command -v sleep)" ex1
+  document '```console' "\$ ./ex1 3$BASHPID" '```'
+  PATIENCE=1 run -1 "$top/tests/notes.sh" run_commands doc.md
+  wait_for not pgrep -f "^./ex1 3$BASHPID"
+}
+
 @test "mutants: a break that its test does not catch fails" {
   local kit=$dir/kit
   mkdir "$kit"

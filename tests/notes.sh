@@ -296,6 +296,7 @@ run_commands() {
   server=
   port=8080
   dir=$(mktemp -d)
+  trap abandon EXIT
   export LC_ALL=C
   # What make hands down to a make below it is nothing a reader has.
   unset MAKEFLAGS MFLAGS MAKELEVEL
@@ -312,8 +313,14 @@ run_commands() {
     run_command "$command" "${shown%$'\n'}"
   done
   end_server
-  rm -rf "$dir"
   return "$status"
+}
+
+# abandon: leaves nothing behind, however this script ends.
+abandon() {
+  local pid
+  for pid in $(programs_below "${server:-$$}"); do kill "$pid" || true; done
+  rm -rf "$dir"
 }
 
 # In a terminal curl shows no progress of what it prints there.
@@ -345,7 +352,10 @@ run_command() {
     start_server "$1" "$2"
     return
   fi
+  # A reader's shell does not mind an unset variable.
+  set +u
   eval "$(with_port "$1")" >"$dir/printed" 2>&1 </dev/null || result=$?
+  set -u
   if [ -z "$2" ]; then
     [ "$result" -eq 0 ] ||
       wrong "$at" "$1 fails: $(cat "$dir/printed")"
