@@ -1,24 +1,24 @@
 /*
  * Example 6: example 3 with TCP_NODELAY.
  *
- * Shows: TCP_NODELAY turns Nagle's algorithm off. A small segment then leaves
- * at once, even while an earlier one is not yet acknowledged. Connections
- * inherit the option from the listener.
+ * Shows: TCP_NODELAY turns off Nagle's algorithm. The kernel then sends a small
+ * segment at once, even while an earlier one is not yet acknowledged.
+ * Connections inherit the option from the listener.
  *
- * New since example 3: one setsockopt.
+ * New since example 3: one setsockopt, for the listener.
  *
  * Try it: make ex6, then strace -e setsockopt,listen ./ex6, and
  * curl -i localhost:8080 in a second terminal.
  *
- * Still wrong: a first small send never waits, with the option or without. The
- * option pays when a second send follows before the first is acknowledged.
+ * Limits: the first small send never waits, with TCP_NODELAY or without. The
+ * option helps when a second send follows before the first is acknowledged.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,73 +26,77 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* A longer request is refused: without a limit, one client could fill the
+   memory. Real requests are shorter than this. */
 #define MAX_REQUEST 8192
-/* What one recv asks for: the article's value, so that a long request takes
-   more than one. */
+
+/* Bytes requested per recv, as in the article. A long request needs several
+   calls. */
 #define READ_SIZE 1024
+
+/* Events taken per epoll_wait. The next call returns those that are left. */
 #define MAX_EVENTS 64
+
+/* A process may usually have fewer descriptors: ulimit -n prints the limit. */
 #define MAX_DESCRIPTORS 65536
 
-/* How many clients may wait to be accepted; the article has 1. */
-#ifndef BACKLOG
+/* Length of the accept queue. The article uses 1. The kernel reduces a larger
+   value than net.core.somaxconn, which is SOMAXCONN by default. */
 #define BACKLOG SOMAXCONN
-#endif
 
 static const char response[] =
     "HTTP/1.0 200 OK\r\nDate: Mon, 1 Jan 1996 01:01:01 GMT\r\n"
     "Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
 
-/* One client. What a blocking program keeps in local variables while it waits,
-   this one has to write down. */
+/* State of one client, kept between events. Example 2 keeps it in local
+   variables. */
 struct connection {
-    int fd;
     size_t received;
-    size_t sent;
+    const char *unsent; /* the rest of the response */
     char request[MAX_REQUEST];
 };
 
-/* The open connections, by their descriptors. */
-static struct connection *connections[MAX_DESCRIPTORS];
+/* One entry for each descriptor: 513 MiB of virtual memory. The kernel provides
+   only the pages that the program touches, usually one (4 KiB) per client. */
+static struct connection connections[MAX_DESCRIPTORS];
 
-static volatile sig_atomic_t interrupted;
+/* True if the last accept4 failed because descriptors or memory were short. */
+static bool shortage;
 
-/* A signal that comes after the flag was tested, but before the call that
-   blocks, does not wake that call. The alarm does, a second later. */
-static void interrupt(int signal_number)
-{
-    interrupted = signal_number;
-    alarm(1);
-}
-
+/* For a failure after which the program can serve nobody: prints the call and
+   the reason, and exits. */
 static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
 }
 
-/* Like die, but for one client: the caller closes its connection. */
-static int lost(const char *call)
+/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
+   closes all descriptors. */
+static void end(int signal_number)
 {
-    perror(call);
-    return -1;
+    (void)signal_number;
+    _exit(EXIT_SUCCESS);
 }
 
-/* Without SA_RESTART, so that a call that blocks fails with EINTR. SIGALRM as
-   well, for it would end the program otherwise. */
+/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
 static void catch_signals(void)
 {
-    const struct sigaction action = {.sa_handler = interrupt};
+    const struct sigaction action = {.sa_handler = end};
     if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1 ||
-        sigaction(SIGALRM, &action, NULL) == -1)
+        sigaction(SIGTERM, &action, NULL) == -1)
         die("sigaction");
+    /* A program inherits the set of blocked signals. sa_mask is empty, so
+       this blocks none. */
+    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
+        die("sigprocmask");
 }
 
-/* Returns the port that the command line names, or 8080. */
+/* Returns the port given on the command line, or 8080. */
 static in_port_t port_argument(int argc, char *argv[])
 {
     if (argc < 2) return 8080;
-    /* strtol alone would take " 80", "+80" and "80x". */
+    /* strtol alone would accept " 80", "+80" and "80x". */
     size_t digits = strspn(argv[1], "0123456789");
     long port = strtol(argv[1], NULL, 10);
     if (argc == 2 && argv[1][digits] == '\0' && port >= 1 && port <= 65535)
@@ -102,35 +106,37 @@ static in_port_t port_argument(int argc, char *argv[])
     exit(2);
 }
 
-/* Returns a socket that listens on the port of every IPv4 address. */
+/* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (listener == -1) die("socket");
 
-    /* The connections of a server that has just ended stay in TIME_WAIT for a
-       minute, and for that long bind would fail. */
+    /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
+       SO_REUSEADDR, bind would fail until then. */
     int on = 1;
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
         die("setsockopt");
 
-    /* All other fields are 0, and an address of 0 is INADDR_ANY. */
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
+    any.sin_addr.s_addr = htonl(INADDR_ANY);
     if (bind(listener, (struct sockaddr *)&any, sizeof any) == -1) die("bind");
     if (listen(listener, BACKLOG) == -1) die("listen");
+    if (setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1)
+        die("setsockopt");
     return listener;
 }
 
-/* A request ends at its first blank line, wherever recv may have cut it. */
-static int is_complete(const char *request, size_t length)
+/* A request ends with its first blank line. recv may cut it anywhere. */
+static bool is_complete(const char *request, size_t length)
 {
     return memmem(request, length, "\n\n", 2) != NULL ||
            memmem(request, length, "\n\r\n", 3) != NULL;
 }
 
-/* With fwrite, because a request may hold NUL bytes; flushed, so that it is
-   seen at once, through a pipe as well. The last two bytes are left out, as in
-   the article: mostly they are the blank line. */
+/* fwrite, because a request may contain NUL bytes. fflush, so that output
+   appears at once even through a pipe. As in the article, without the last two
+   bytes: usually they are part of the blank line. */
 static void print_request(const char *request, size_t length)
 {
     puts("----------------------------------------");
@@ -139,126 +145,105 @@ static void print_request(const char *request, size_t length)
     fflush(stdout);
 }
 
-/* Returns 1: accept may be called again. A signal, or a client that left while
-   it waited, is no trouble. Anything else is taken for a shortage: the client
-   stays in the queue, and accept would fail again at once, so wait. */
-static int accept_failed(void)
-{
-    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return 1;
-    perror("accept");
-    sleep(1);
-    return 1;
-}
-
-/* Adds fd with EPOLL_CTL_ADD, or changes what is reported of it with
-   EPOLL_CTL_MOD: the new mask replaces the old one whole. */
+/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD). */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
     return epoll_ctl(epoll, operation, fd, &event);
 }
 
-/* close also ends the registration, for no other descriptor refers to this
-   socket. */
-static void close_connection(struct connection *c)
+/* A failure that concerns one client costs that client only. close also ends
+   the registration. */
+static void lose(int fd, const char *call)
 {
-    connections[c->fd] = NULL;
-    close(c->fd);
-    free(c);
+    perror(call);
+    close(fd);
 }
 
-/* Returns 1 if there may be another client, 0 if there is none, or -1 if one
-   may have been left in the queue. */
-static int accept_connection(int epoll, int listener, long last)
+/* Returns true if more clients may be in the queue. */
+static bool accept_connection(int epoll, int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-    if (fd == -1 && errno == EAGAIN) return 0;
+    if (fd == -1 && errno == EAGAIN) return false;
+    /* The client gave up while it was in the queue: take the next one. */
+    if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
     if (fd == -1) {
-        accept_failed();
-        return -1;
+        /* Out of descriptors or memory. The client stays in the queue, so
+           epoll would report it again and again: stop watching the listener.
+           main tries again later. */
+        if (!shortage) perror("accept4");
+        shortage = true;
+        if (watch(epoll, EPOLL_CTL_MOD, listener, 0) == -1) die("epoll_ctl");
+        return false;
     }
-
-    /* Descriptors are given out from the lowest up. If a client kept the last
-       one, accept could not even take the next client to turn it away. */
-    struct connection *c = fd < last ? malloc(sizeof *c) : NULL;
-    if (c == NULL) {
-        fputs("out of descriptors or memory: client turned away\n", stderr);
+    shortage = false;
+    if (fd >= MAX_DESCRIPTORS) {
+        fputs("table full: client refused\n", stderr);
         close(fd);
-        return 1;
+        return true;
     }
-    c->fd = fd;
-    c->received = 0;
-    c->sent = 0;
-    connections[fd] = c;
-    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) {
-        perror("epoll_ctl");
-        close_connection(c);
-    }
-    return 1;
+    connections[fd].received = 0;
+    connections[fd].unsent = response;
+    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) lose(fd, "epoll_ctl");
+    return true;
 }
 
-/* Returns 1 if there may be more, 0 if not, or -1 if nothing more can come. */
-static int receive(struct connection *c)
+/* Calls recv once. Returns its result. */
+static ssize_t receive_some(int fd)
 {
+    struct connection *c = &connections[fd];
     size_t room = MAX_REQUEST - c->received;
     if (room > READ_SIZE) room = READ_SIZE;
-    ssize_t n = recv(c->fd, c->request + c->received, room, 0);
-    if (n == -1 && errno == EAGAIN) return 0;
-    if (n == -1 && errno == EINTR) return 1;
-    if (n == -1) return lost("recv");
-    /* The client's end of stream, and all that recv returns from now on. */
-    if (n == 0) return -1;
-    c->received += (size_t)n;
-    return c->received < MAX_REQUEST;
+    ssize_t n = recv(fd, c->request + c->received, room, 0);
+    if (n > 0) c->received += (size_t)n;
+    return n;
 }
 
-/* Returns 0, or -1 if the connection is to be closed. */
-static int read_request(int epoll, struct connection *c)
+/* EPOLLIN: the client has sent something, or has left. */
+static void read_request(int epoll, int fd)
 {
-    int result = receive(c);
-    /* Asked before the result is: a client may end its stream right after the
+    const struct connection *c = &connections[fd];
+    ssize_t n = receive_some(fd);
+    /* Check this before n: a client may end its stream right after the
        request, and wait for the response. */
     if (is_complete(c->request, c->received)) {
-        if (watch(epoll, EPOLL_CTL_MOD, c->fd, EPOLLOUT) == -1)
-            return lost("epoll_ctl");
+        if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT) == -1)
+            lose(fd, "epoll_ctl");
         print_request(c->request, c->received);
-        return 0;
+    } else if (n == -1 && errno != EAGAIN) {
+        lose(fd, "recv");
+    } else if (n == 0 || c->received == MAX_REQUEST) {
+        fprintf(stderr, "no complete request in %zu bytes\n", c->received);
+        close(fd);
     }
-    if (c->received < MAX_REQUEST && result != -1) return 0;
-    fprintf(stderr, "no complete request in %zu bytes\n", c->received);
-    return -1;
 }
 
-/* Returns 1 if there is more to send, 0 if not or not now, or -1 if the
-   connection is to be closed. */
-static int send_response(int epoll, struct connection *c)
+/* Calls send once. Returns its result. */
+static ssize_t send_some(int fd)
 {
-    /* Without the flag, a client that has left ends us with SIGPIPE. */
-    ssize_t n = send(c->fd, response + c->sent, strlen(response) - c->sent,
-                     MSG_NOSIGNAL);
-    if (n == -1 && errno == EAGAIN) return 0;
-    if (n == -1 && errno == EINTR) return 1;
-    if (n == -1) return lost("send");
-    /* The kernel may have taken a part only. */
-    c->sent += (size_t)n;
-    if (c->sent < strlen(response)) return 1;
-
-    if (watch(epoll, EPOLL_CTL_MOD, c->fd, 0) == -1) return lost("epoll_ctl");
-    /* Once both directions are shut, EPOLLHUP comes, at once. A client that
-       has reset the connection meanwhile makes shutdown fail: ENOTCONN. */
-    return shutdown(c->fd, SHUT_RDWR);
+    struct connection *c = &connections[fd];
+    /* MSG_NOSIGNAL: get the error EPIPE instead of a fatal SIGPIPE if the
+       client is gone. */
+    ssize_t n = send(fd, c->unsent, strlen(c->unsent), MSG_NOSIGNAL);
+    /* send may accept only part of the data. */
+    if (n > 0) c->unsent += n;
+    return n;
 }
 
-/* Interest is in one thing at a time, so one bit at most is set of EPOLLIN and
-   EPOLLOUT. EPOLLHUP and EPOLLERR come unasked; alone, they mean the end. */
-static void handle_event(int epoll, struct connection *c, uint32_t events)
+/* EPOLLOUT: the kernel has room for data to send. */
+static void send_response(int epoll, int fd)
 {
-    int result = -1;
-    if (events & EPOLLIN)
-        result = read_request(epoll, c);
-    else if (events & EPOLLOUT)
-        result = send_response(epoll, c);
-    if (result == -1) close_connection(c);
+    ssize_t n = send_some(fd);
+    if (n == -1 && errno != EAGAIN) {
+        lose(fd, "send");
+    } else if (*connections[fd].unsent == '\0') {
+        /* Shutting down both directions makes the kernel report EPOLLHUP
+           immediately. It fails if the client has reset the connection. */
+        if (watch(epoll, EPOLL_CTL_MOD, fd, 0) == -1)
+            lose(fd, "epoll_ctl");
+        else if (shutdown(fd, SHUT_RDWR) == -1)
+            close(fd);
+    }
 }
 
 int main(int argc, char *argv[])
@@ -266,35 +251,29 @@ int main(int argc, char *argv[])
     in_port_t port = port_argument(argc, argv);
     catch_signals();
     int listener = open_listener(port);
-    /* accept would wait for the next client if another process, or an error
-       of the network, had taken this one after its event. */
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) == -1) die("fcntl");
-    int on = 1;
-    if (setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1)
-        die("setsockopt");
     int epoll = epoll_create1(0);
     if (epoll == -1) die("epoll_create1");
     if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN) == -1) die("epoll_ctl");
-    long last = sysconf(_SC_OPEN_MAX) - 1;
-    if (last >= MAX_DESCRIPTORS) last = MAX_DESCRIPTORS - 1;
     fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
 
-    while (!interrupted) {
+    for (;;) {
         struct epoll_event events[MAX_EVENTS];
-        int ready = epoll_wait(epoll, events, MAX_EVENTS, -1);
+        /* In a shortage, wake up after 1,000 ms at the latest. */
+        int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
+        /* EINTR: the program was stopped and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
-        for (int i = 0; i < ready && !interrupted; i++) {
+        if (shortage && watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
+            die("epoll_ctl");
+        for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
-                accept_connection(epoll, listener, last);
-            else
-                handle_event(epoll, connections[fd], events[i].events);
+                accept_connection(epoll, listener);
+            else if (events[i].events & EPOLLIN)
+                read_request(epoll, fd);
+            else if (events[i].events & EPOLLOUT)
+                send_response(epoll, fd);
+            else /* EPOLLHUP or EPOLLERR, which are always reported */
+                close(fd);
         }
     }
-
-    for (int fd = 0; fd <= last; fd++)
-        if (connections[fd] != NULL) close_connection(connections[fd]);
-    close(epoll);
-    close(listener);
-    return EXIT_SUCCESS;
 }
