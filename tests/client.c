@@ -1,25 +1,27 @@
 /*
- * A client that misbehaves to order: what curl cannot do.
+ * A client that misbehaves on request: it does what curl cannot do.
  *
  * usage: client [-n COUNT] PORT ACTION...
  *
- * Opens COUNT connections (1 unless given) to PORT of 127.0.0.1, then does
- * each action with each of them:
+ * Opens COUNT connections (default: 1) to PORT of 127.0.0.1, then does each
+ * action with each of them:
  *
  *   send TEXT   sends TEXT; \r, \n, \\ and \xHH mean what they mean in C
  *   drip TEXT   the same, one byte at a time, a millisecond apart
  *   fill N      sends N times the letter x
  *   urgent TEXT sends TEXT; its last byte is out-of-band data
- *   finish      ends the stream, and can still read
- *   read        prints what comes until the server ends its stream
+ *   finish      half-closes: ends its stream, and can still read
+ *   read        prints what arrives until the server ends its stream
  *   wait        prints "ready" and waits for SIGUSR1
  *   reset       leaves with a reset
  *
- * Leaves after the last action, and in any case after 10 seconds, or as many
- * as PATIENCE in the environment says, 600 at most, so that nothing can hang.
- * Sending to a server that has closed is no error; a reset while reading is
- * said on stderr. Exit status 1 means that there was no connection, 2 that the
- * command line was wrong.
+ * Leaves after the last action, and after a minute at the latest. A send or a
+ * read waits at most PATIENCE seconds (an environment variable; default: 2).
+ * Sending to a server that has closed the connection is not an error. A reset
+ * while reading is reported on stderr.
+ *
+ * Exit status: 1, no connection; 2, a wrong command line; 3, the server did
+ * not take the data, or did not end its stream, in time.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,16 +33,35 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define MAX_COUNT 20000
 
 static int connections[MAX_COUNT];
 
+/* How long a send or a read may wait, in seconds. */
+static long patience = 2;
+
 static _Noreturn void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
+}
+
+/* A child keeps the connections open for a second, so that the test sees the
+   server as it is now, and not what it does after the client has left. */
+static _Noreturn void give_up(const char *what)
+{
+    fprintf(stderr, "%s within %ld s\n", what, patience);
+    fflush(NULL);
+    if (fork() == 0) {
+        fclose(stdout);
+        fclose(stderr);
+        sleep(1);
+        _exit(3);
+    }
+    exit(3);
 }
 
 static _Noreturn void usage(const char *wrong)
@@ -68,9 +89,12 @@ static int open_connection(in_port_t port)
     };
     if (connect(fd, (struct sockaddr *)&server, sizeof server) == -1)
         die("connect");
-    /* Or Nagle's algorithm would put the bytes of a drip together again. */
+    /* Nagle's algorithm would collect the bytes of a drip in one segment. */
     int on = 1;
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1)
+    struct timeval limit = {.tv_sec = patience};
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == -1 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == -1)
         die("setsockopt");
     return fd;
 }
@@ -79,6 +103,7 @@ static void send_all(int fd, const char *data, size_t length)
 {
     while (length > 0) {
         ssize_t n = send(fd, data, length, MSG_NOSIGNAL);
+        if (n == -1 && errno == EAGAIN) give_up("the server took no data");
         if (n == -1 && errno != EPIPE && errno != ECONNRESET) die("send");
         if (n == -1) return;
         data += n;
@@ -145,8 +170,9 @@ static void read_all(int fd)
     ssize_t n;
     while ((n = recv(fd, data, sizeof data, 0)) > 0)
         fwrite(data, 1, (size_t)n, stdout);
-    if (n == -1) perror("recv");
     fflush(stdout);
+    if (n == -1 && errno == EAGAIN) give_up("no end of the stream");
+    if (n == -1) perror("recv");
 }
 
 static void reset(int fd)
@@ -197,9 +223,10 @@ static int takes_argument(const char *action)
 
 int main(int argc, char *argv[])
 {
-    const char *patience = getenv("PATIENCE");
-    alarm(patience == NULL ? 10 : (unsigned int)number(patience, 600));
-    /* Blocked from the start, so that it is not lost if it comes early. */
+    const char *seconds = getenv("PATIENCE");
+    if (seconds != NULL) patience = number(seconds, 600);
+    alarm(60 + (unsigned int)patience);
+    /* Blocked from the start, so that an early SIGUSR1 is not lost. */
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);

@@ -1,105 +1,44 @@
-# Example 3: what it does, a sentence each.
+# What makes example 3 itself: it waits for all clients in one place, and
+# level-triggered epoll reports again what is left undone.
 
 EXAMPLE=ex3
-
 load helpers
-load behaviour
 
-@test "ex3: gives curl the article's 114 bytes" { gives_curl_the_response; }
-@test "ex3: prints the request as the article does" { prints_the_request; }
-@test "ex3: prints the request before it answers, though stdout is no terminal" { prints_before_it_answers; }
-@test "ex3: prints NUL bytes, bytes that are no UTF-8 and % as they came" { prints_any_byte; }
-@test "ex3: a request that comes one byte at a time is answered once" { takes_single_bytes; }
-@test "ex3: a blank line may be two bare newlines" { takes_bare_newlines; }
-@test "ex3: a blank line may follow a bare newline" { takes_a_blank_line_that_only_ends_in_CRLF; }
-@test "ex3: a request of 8 KiB is answered" { takes_8_KiB; }
-@test "ex3: a request of 8 KiB and a byte is refused" { refuses_more_than_8_KiB; }
-@test "ex3: 300 KB without a blank line are refused" { refuses_300_KB; }
-@test "ex3: asks recv for 1,024 bytes at most" { reads_1024_bytes_at_most; }
-@test "ex3: a port that is none, or a surplus argument, is named, and the exit status is 2" { refuses_what_is_no_port; }
-@test "ex3: says that the port is taken, and exits with 1" { says_that_the_port_is_taken; }
-@test "ex3: a call that fails at the start is named, and the exit status is 1" {
-  ends_if_a_call_fails_at_start socket setsockopt bind listen \
-    rt_sigaction:sigaction fcntl epoll_create1 epoll_ctl
-}
-@test "ex3: a client that half-closes after its request is answered" { answers_a_half_close_after_the_request; }
-@test "ex3: a half-close that comes together with the request is answered" { answers_a_half_close_together_with_the_request; }
-@test "ex3: a client that half-closes without a request is let go" { survives_a_half_close_without_a_request; }
-@test "ex3: a client that leaves before asking is let go" { survives_a_client_that_leaves_before_asking; }
-@test "ex3: a client that leaves halfway is let go" { survives_a_client_that_leaves_halfway; }
-@test "ex3: a client that resets halfway is let go" { survives_a_reset_halfway; }
-
-@test "ex3: clients that reset after the request cost nothing" { survives_resets_after_the_request; }
-@test "ex3: a client that half-closes and resets costs nothing" { survives_a_half_close_and_a_reset; }
-@test "ex3: serves twenty clients one after the other" { serves_one_after_the_other; }
-@test "ex3: ends quietly on SIGINT, and its port is free" { ends_quietly INT; }
-@test "ex3: ends quietly on SIGTERM, and its port is free" { ends_quietly TERM; }
-@test "ex3: ends within a second while 100 clients stall" { ends_with_100_stalled_clients; }
-@test "ex3: ends within a second under load" { ends_under_load; }
-@test "ex3: ends though nobody reads its output" { ends_when_nobody_reads_its_output; }
-@test "ex3: goes on after SIGSTOP and SIGCONT" { survives_a_stop_and_a_continuation; }
-
-@test "ex3: a signal that lands just before epoll_wait is not lost" { loses_no_signal epoll_wait; }
-
-@test "ex3: accept4 fails with EINTR: the client is served all the same" { retries accept4 EINTR; }
-@test "ex3: accept4 fails with ECONNABORTED: the client is served all the same" { retries accept4 ECONNABORTED; }
-@test "ex3: accept4 fails with EPROTO: the client is served all the same" { retries accept4 EPROTO; }
-@test "ex3: accept4 fails with EMFILE: the client is served all the same" { retries accept4 EMFILE; }
-@test "ex3: accept4 fails with ENFILE: the client is served all the same" { retries accept4 ENFILE; }
-@test "ex3: accept4 fails with ENOBUFS: the client is served all the same" { retries accept4 ENOBUFS; }
-@test "ex3: accept4 fails again and again: no spin, no flood of messages" { outlasts_a_shortage accept4; }
-@test "ex3: recv fails with EINTR: the client is served all the same" { retries recvfrom EINTR; }
-@test "ex3: send fails with EINTR: the client is served all the same" { retries sendto EINTR; }
-@test "ex3: recv fails with EAGAIN: the client is served all the same" { retries recvfrom EAGAIN; }
-@test "ex3: send fails with EAGAIN: the client is served all the same" { retries sendto EAGAIN; }
-@test "ex3: send takes a part: the rest is sent" { sends_the_rest; }
-@test "ex3: recv fails with ECONNRESET: it costs one client at most" { keeps_serving recvfrom ECONNRESET; }
-@test "ex3: recv fails with ETIMEDOUT: it costs one client at most" { keeps_serving recvfrom ETIMEDOUT; }
-@test "ex3: send fails with EPIPE: it costs one client at most" { keeps_serving sendto EPIPE; }
-@test "ex3: send fails with ECONNRESET: it costs one client at most" { keeps_serving sendto ECONNRESET; }
-@test "ex3: epoll_wait fails with EINTR: nobody is lost" { retries epoll_wait EINTR; }
-@test "ex3: epoll_ctl fails with ENOMEM when a client is added: it costs that one at most" { keeps_serving epoll_ctl ENOMEM 2; }
-@test "ex3: epoll_ctl fails with ENOSPC when a client is added: it costs that one at most" { keeps_serving epoll_ctl ENOSPC 2; }
-@test "ex3: epoll_ctl fails when EPOLLOUT is asked for: it costs one client at most" { keeps_serving epoll_ctl ENOMEM 3; }
-@test "ex3: epoll_ctl fails when interest ends: it costs one client at most" { keeps_serving epoll_ctl ENOMEM 4; }
-@test "ex3: shutdown fails with ENOTCONN: the connection is closed" { keeps_serving shutdown ENOTCONN; }
-
-@test "ex3: the listener and the connections do not block" { has_non_blocking_sockets; }
-@test "ex3: 300 stalled clients do not hold up another" { serves_beside_300_stalled_clients; }
-@test "ex3: more clients than descriptors: no spin, and service again when some leave" { turns_away_clients_beyond_its_descriptors; }
-@test "ex3: a client that is turned away is told so at once" { tells_the_clients_it_turns_away; }
-@test "ex3: more clients than memory: service again when some leave" { turns_away_clients_when_memory_is_short; }
-
-@test "ex3: a first client that stalls does not hold up the second" {
-  start
-  hold "$port" send 'GET / HT'
-  ask --max-time 0.3
-  stop
+@test "registers, reads, answers and closes in the article's order" {
+  start_traced accept4,epoll_ctl,recvfrom,write,sendto,shutdown,close
+  look='accept_connection, read_request, send_response, main: the first call that differs'
+  assert_answer send "$request" read
+  assert_no_leak
+  stop_server
+  assert_calls accept4 'EPOLL_CTL_ADD EPOLLIN' recv \
+    'EPOLL_CTL_MOD EPOLLOUT' write send 'EPOLL_CTL_MOD 0' shutdown close
 }
 
-@test "ex3: the calls of one request, in their order" {
-  traced accept4,epoll_ctl,recvfrom,sendto,shutdown,close
-  "$client" "$port" send "$request" read
-  wait_for grep -q '^close' "$trace"
-  sed -n -E 's/^epoll_ctl\([0-9]+, ([A-Z_]+), [0-9]+, \{events=([A-Z|0]+).*/\1 \2/
-    s/^([a-z0-9]+)\(.*/\1/
-    /^accept4/,/^close/p' "$trace" >"$dir/calls"
-  printf '%s\n' accept4 'EPOLL_CTL_ADD EPOLLIN' recvfrom \
-    'EPOLL_CTL_MOD EPOLLOUT' sendto 'EPOLL_CTL_MOD 0' shutdown close \
-    >"$dir/expected"
-  same "$dir/expected" "$dir/calls"
-  stop
+@test "serves the second client while the first is silent" {
+  look='main and read_request: only epoll_wait may sleep'
+  start_server
+  hold_client send 'GET / HT'
+  assert_curl_is_answered
+  stop_server
 }
 
-@test "ex3: level-triggered: epoll_wait reports what one recv has left" {
-  traced epoll_wait,recvfrom
-  "$client" "$port" send "$(printf 'x%.0s' {1..5000})$request" read
-  stop
-  [ "$(grep -c '^recvfrom' "$trace")" -eq 5 ]
-  [ "$(grep -c '^epoll_wait.*EPOLLIN' "$trace")" -ge 6 ]
+@test "is woken again for what one recv has left (level-triggered)" {
+  look='read_request: one recv per event'
+  start_traced epoll_wait,epoll_pwait,recvfrom
+  assert_answer send "$(printf 'x%.0s' {1..5000})$request" read
+  stop_server
+  [ "$(count_trace '^recvfrom')" -eq 5 ] ||
+    fail '5 calls of recv for 5,018 bytes' "$(count_trace '^recvfrom')"
+  [ "$(count_trace '^epoll_p?wait.*EPOLLIN,')" -ge 6 ] ||
+    fail 'epoll_wait reports the client before each recv' \
+      "$(count_trace '^epoll_p?wait.*EPOLLIN,') events with EPOLLIN"
 }
 
-@test "ex3: EPOLLET is nowhere" { asks_for_no_edges; }
-
-@test "ex3: TCP_CORK is nowhere" { has_no_option TCP_CORK; }
-@test "ex3: TCP_NODELAY is nowhere" { has_no_option TCP_NODELAY; }
+@test "sets no socket option but SO_REUSEADDR" {
+  start_traced setsockopt
+  assert_answer send "$request" read
+  stop_server
+  look='the whole program'
+  assert_trace SO_REUSEADDR
+  refute_trace TCP_
+}

@@ -1,100 +1,49 @@
-# Example 6: what it does, a sentence each.
+# What makes example 6 itself: example 3, with TCP_NODELAY for the listener.
 
 EXAMPLE=ex6
-
 load helpers
-load behaviour
 
-@test "ex6: gives curl the article's 114 bytes" { gives_curl_the_response; }
-@test "ex6: prints the request as the article does" { prints_the_request; }
-@test "ex6: prints the request before it answers, though stdout is no terminal" { prints_before_it_answers; }
-@test "ex6: prints NUL bytes, bytes that are no UTF-8 and % as they came" { prints_any_byte; }
-@test "ex6: a request that comes one byte at a time is answered once" { takes_single_bytes; }
-@test "ex6: a blank line may be two bare newlines" { takes_bare_newlines; }
-@test "ex6: a blank line may follow a bare newline" { takes_a_blank_line_that_only_ends_in_CRLF; }
-@test "ex6: a request of 8 KiB is answered" { takes_8_KiB; }
-@test "ex6: a request of 8 KiB and a byte is refused" { refuses_more_than_8_KiB; }
-@test "ex6: 300 KB without a blank line are refused" { refuses_300_KB; }
-@test "ex6: asks recv for 1,024 bytes at most" { reads_1024_bytes_at_most; }
-@test "ex6: a port that is none, or a surplus argument, is named, and the exit status is 2" { refuses_what_is_no_port; }
-@test "ex6: says that the port is taken, and exits with 1" { says_that_the_port_is_taken; }
-@test "ex6: a call that fails at the start is named, and the exit status is 1" {
-  ends_if_a_call_fails_at_start socket setsockopt bind listen \
-    rt_sigaction:sigaction fcntl epoll_create1 epoll_ctl
-}
-@test "ex6: a client that half-closes after its request is answered" { answers_a_half_close_after_the_request; }
-@test "ex6: a half-close that comes together with the request is answered" { answers_a_half_close_together_with_the_request; }
-@test "ex6: a client that half-closes without a request is let go" { survives_a_half_close_without_a_request; }
-@test "ex6: a client that leaves before asking is let go" { survives_a_client_that_leaves_before_asking; }
-@test "ex6: a client that leaves halfway is let go" { survives_a_client_that_leaves_halfway; }
-@test "ex6: a client that resets halfway is let go" { survives_a_reset_halfway; }
-
-@test "ex6: clients that reset after the request cost nothing" { survives_resets_after_the_request; }
-@test "ex6: a client that half-closes and resets costs nothing" { survives_a_half_close_and_a_reset; }
-@test "ex6: serves twenty clients one after the other" { serves_one_after_the_other; }
-@test "ex6: ends quietly on SIGINT, and its port is free" { ends_quietly INT; }
-@test "ex6: ends quietly on SIGTERM, and its port is free" { ends_quietly TERM; }
-@test "ex6: ends within a second while 100 clients stall" { ends_with_100_stalled_clients; }
-@test "ex6: ends within a second under load" { ends_under_load; }
-@test "ex6: ends though nobody reads its output" { ends_when_nobody_reads_its_output; }
-@test "ex6: goes on after SIGSTOP and SIGCONT" { survives_a_stop_and_a_continuation; }
-
-@test "ex6: a signal that lands just before epoll_wait is not lost" { loses_no_signal epoll_wait; }
-
-@test "ex6: accept4 fails with EINTR: the client is served all the same" { retries accept4 EINTR; }
-@test "ex6: accept4 fails with ECONNABORTED: the client is served all the same" { retries accept4 ECONNABORTED; }
-@test "ex6: accept4 fails with EPROTO: the client is served all the same" { retries accept4 EPROTO; }
-@test "ex6: accept4 fails with EMFILE: the client is served all the same" { retries accept4 EMFILE; }
-@test "ex6: accept4 fails with ENFILE: the client is served all the same" { retries accept4 ENFILE; }
-@test "ex6: accept4 fails with ENOBUFS: the client is served all the same" { retries accept4 ENOBUFS; }
-@test "ex6: accept4 fails again and again: no spin, no flood of messages" { outlasts_a_shortage accept4; }
-@test "ex6: recv fails with EINTR: the client is served all the same" { retries recvfrom EINTR; }
-@test "ex6: send fails with EINTR: the client is served all the same" { retries sendto EINTR; }
-@test "ex6: recv fails with EAGAIN: the client is served all the same" { retries recvfrom EAGAIN; }
-@test "ex6: send fails with EAGAIN: the client is served all the same" { retries sendto EAGAIN; }
-@test "ex6: send takes a part: the rest is sent" { sends_the_rest; }
-@test "ex6: recv fails with ECONNRESET: it costs one client at most" { keeps_serving recvfrom ECONNRESET; }
-@test "ex6: recv fails with ETIMEDOUT: it costs one client at most" { keeps_serving recvfrom ETIMEDOUT; }
-@test "ex6: send fails with EPIPE: it costs one client at most" { keeps_serving sendto EPIPE; }
-@test "ex6: send fails with ECONNRESET: it costs one client at most" { keeps_serving sendto ECONNRESET; }
-@test "ex6: epoll_wait fails with EINTR: nobody is lost" { retries epoll_wait EINTR; }
-@test "ex6: epoll_ctl fails with ENOMEM when a client is added: it costs that one at most" { keeps_serving epoll_ctl ENOMEM 2; }
-@test "ex6: epoll_ctl fails with ENOSPC when a client is added: it costs that one at most" { keeps_serving epoll_ctl ENOSPC 2; }
-@test "ex6: epoll_ctl fails when EPOLLOUT is asked for: it costs one client at most" { keeps_serving epoll_ctl ENOMEM 3; }
-@test "ex6: epoll_ctl fails when interest ends: it costs one client at most" { keeps_serving epoll_ctl ENOMEM 4; }
-@test "ex6: shutdown fails with ENOTCONN: the connection is closed" { keeps_serving shutdown ENOTCONN; }
-
-@test "ex6: the listener and the connections do not block" { has_non_blocking_sockets; }
-@test "ex6: 300 stalled clients do not hold up another" { serves_beside_300_stalled_clients; }
-@test "ex6: more clients than descriptors: no spin, and service again when some leave" { turns_away_clients_beyond_its_descriptors; }
-@test "ex6: a client that is turned away is told so at once" { tells_the_clients_it_turns_away; }
-@test "ex6: more clients than memory: service again when some leave" { turns_away_clients_when_memory_is_short; }
-
-@test "ex6: TCP_NODELAY is set on the listener, once" {
-  traced setsockopt,listen
-  answers
-  answers
-  stop
-  local listener
-  listener=$(sed -n -E 's/^listen\(([0-9]+),.*/\1/p' "$trace")
-  [ "$(grep -c TCP_NODELAY "$trace")" -eq 1 ]
-  grep -q "^setsockopt($listener, SOL_TCP, TCP_NODELAY, \[1\]" "$trace"
+@test "sets TCP_NODELAY once, for the listener" {
+  start_traced setsockopt,listen,accept4
+  look=open_listener
+  assert_answer send "$request" read
+  stop_server
+  assert_trace '^setsockopt\(3, .*TCP_NODELAY, \[1\], 4\) = 0'
+  [ "$(count_trace TCP_NODELAY)" -eq 1 ] ||
+    fail 'one call of setsockopt with TCP_NODELAY' "$(count_trace TCP_NODELAY) calls"
 }
 
-@test "ex6: connections inherit TCP_NODELAY" {
-  start env "LD_PRELOAD=$top/build/preload.so"
-  answers
-  grep -q 'accepted: TCP_NODELAY is on' "$err"
-  stop
+@test "answers over connections that have inherited TCP_NODELAY" {
+  look='open_listener: TCP_NODELAY before the first accept4'
+  start_server env "LD_PRELOAD=$top/build/nodelay.so"
+  assert_answer send "$request" read
+  assert_said '^accepted: TCP_NODELAY is on'
+  stop_server
 }
 
-@test "ex6: setting TCP_NODELAY fails: it is named, and the exit status is 1" {
-  export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
-  run -1 timeout 5 strace -o "$trace" \
-    -e inject=setsockopt:error=ENOMEM:when=2 "$bin/$EXAMPLE" $((10000 + RANDOM % 20000))
-  [ "$output" = 'setsockopt: Cannot allocate memory' ]
+@test "setsockopt fails for TCP_NODELAY: says so and exits with status 1" {
+  look=open_listener
+  did='setsockopt fails the second time'
+  ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 run timeout 5 strace -o "$trace" \
+    -e inject=setsockopt:error=ENOPROTOOPT:when=2 "$bin/$EXAMPLE" 9000
+  [[ $status -eq 1 && $output == 'setsockopt: Protocol not available' ]] ||
+    fail 'status 1: setsockopt: Protocol not available' "status $status: $output"
 }
 
-@test "ex6: EPOLLET is nowhere" { asks_for_no_edges; }
+@test "registers, reads, answers and closes as example 3 does" {
+  start_traced accept4,epoll_ctl,recvfrom,write,sendto,shutdown,close
+  look='accept_connection, read_request, send_response, main: the first call that differs'
+  assert_answer send "$request" read
+  assert_no_leak
+  stop_server
+  assert_calls accept4 'EPOLL_CTL_ADD EPOLLIN' recv \
+    'EPOLL_CTL_MOD EPOLLOUT' write send 'EPOLL_CTL_MOD 0' shutdown close
+}
 
-@test "ex6: TCP_CORK is nowhere" { has_no_option TCP_CORK; }
+@test "never sets TCP_CORK" {
+  start_traced setsockopt
+  assert_answer send "$request" read
+  stop_server
+  look='the whole program'
+  refute_trace TCP_CORK
+}

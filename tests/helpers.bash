@@ -1,27 +1,29 @@
-# What every .bats file loads. Each file sets EXAMPLE, ex1 to ex6.
+# What every .bats file loads: starting a server, sending it requests, and
+# assertions that say what went wrong. tests/README.md explains how to use it.
 #
-# After start, $server is the server's pid, $port its port, and $out and $err
-# are the files that hold its stdout and stderr. $clients are the pids of those
-# in the background. Nothing outlives a test.
-#
-# PATIENCE in the environment is how many seconds a test waits for what does not
-# come: 10 unless it says less, as make mutants does.
+# From the environment:
+#   EXAMPLE   the program under test: ex1 to ex6, or one of the appendix
+#   BIN       the folder with the program (default: the top of the kit)
+#   SOURCE    the file that failures point to (default: the kit's own)
+#   PATIENCE  seconds to wait for something that does not come (default: 2)
 
-bats_require_minimum_version 1.8.0
+: "${PATIENCE:=2}"
+export PATIENCE
+request='GET / HTTP/1.0\r\n\r\n'
 
 setup() {
-  top=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
-  bin=$(cd "$top/${BIN:-.}" && pwd)
-  client=$top/build/client
+  top=${BATS_TEST_DIRNAME%/*}
+  bin=$top/${BIN:-.}
   dir=$BATS_TEST_TMPDIR
-  out=$dir/out
-  err=$dir/err
-  trace=$dir/trace
-  server=
-  clients=()
-  # The library goes before the sanitizer's; leaks can't be looked for below
-  # strace, and are found by all the tests that run without it.
+  out=$dir/out err=$dir/err trace=$dir/trace
+  server='' clients=() did='' look=main
+  # Leaks cannot be looked for under strace; all other tests look for them.
   export ASAN_OPTIONS=verify_asan_link_order=0
+  # A time limit for read that never reads: sleeps without another process.
+  exec {never}<> <(:)
+  if [ -e "$BATS_RUN_TMPDIR/not_run" ]; then
+    skip "not run: $(<"$BATS_RUN_TMPDIR/not_run")"
+  fi
 }
 
 teardown() {
@@ -30,98 +32,316 @@ teardown() {
     kill -KILL "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
   done
+  # A program that is graded may have started others.
+  if [ -n "${GRADED:-}" ]; then
+    grep -l -s -z -x "KIT_TEST=$BATS_TEST_TMPDIR" /proc/[0-9]*/environ |
+      cut -d / -f 3 | xargs -r kill -KILL 2>/dev/null || true
+  fi
 }
 
-# wait_for COMMAND...: until it succeeds, or patience ends.
+# --- Failures ---------------------------------------------------------------
+
+# fail EXPECTED HAPPENED: ends the test, and says where to look.
+fail() {
+  report 'the client' "${did:-did nothing}"
+  report 'expected' "$1"
+  report 'happened' "$2"
+  if [ -s "$trace" ]; then
+    report 'last calls' "$(last_calls)"
+  fi
+  report 'look at' "$look in ${SOURCE:-$(source_of "$EXAMPLE")}; $(section)"
+  return 1
+}
+
+# last_calls: the end of the trace, from the first connection on; a call that has
+# not returned is an open line.
+last_calls() {
+  local from=1
+  if grep -q '^accept4*(' "$trace"; then from='/^accept4*(/'; fi
+  sed -n -e "$from,\$p" "$trace" | grep -v -e '^---' -e '^+++' | tail -n 8 |
+    cut -c 1-88
+  if [ -n "$(tail -c 1 "$trace")" ]; then echo '  ... (this call has not returned)'; fi
+}
+
+# function_of_call CALL: where the examples make it.
+function_of_call() {
+  case $1 in
+    accept* | 'EPOLL_CTL_ADD'*) echo accept_connection ;;
+    recv* | *EPOLLOUT* | write* | 'TCP_CORK 1') echo read_request ;;
+    send* | *'CTL_MOD 0' | *'CTL_MOD EPOLLET' | shutdown* | 'TCP_CORK 0')
+      echo send_response ;;
+    *) echo main ;;
+  esac
+}
+
+# look_at_last_call: makes $look the function with the last call of the trace.
+look_at_last_call() {
+  local last
+  if [ ! -s "$trace" ]; then return; fi
+  last=$(grep -o -E '^(accept|recv|send|shutdown)' "$trace" | tail -n 1) || return 0
+  look="$(function_of_call "$last") (the last calls above end there)"
+}
+
+# report TITLE TEXT: a title, and beside it the lines of the text.
+report() {
+  local title=$1 line
+  while IFS= read -r line; do
+    printf '%-11s %s\n' "$title" "$line"
+    title=
+  done <<<"$2"
+}
+
+source_of() { (cd "$top" && echo "$1"_*/server.c "appendix/$1/server.c") |
+  tr ' ' '\n' | grep -v '\*' | head -n 1; }
+
+section() {
+  case $EXAMPLE in
+    ex?) echo "NOTES.md, example ${EXAMPLE#ex}" ;;
+    *) echo "appendix/README.md, $EXAMPLE" ;;
+  esac
+}
+
+# timed_out: counts; after the fourth time, the rest of the suite is not run,
+# because it would only wait again and again.
+timed_out() {
+  echo "$BATS_TEST_DESCRIPTION" >>"$BATS_RUN_TMPDIR/timeouts"
+  if [ "$(sort -u "$BATS_RUN_TMPDIR/timeouts" | wc -l)" -ge 4 ]; then
+    echo 'four tests before this one waited in vain' >"$BATS_RUN_TMPDIR/not_run"
+  fi
+}
+
+# wait_for COMMAND...: returns when it succeeds; fails after PATIENCE seconds.
 wait_for() {
-  local deadline=$((SECONDS + ${PATIENCE:-10}))
+  local deadline=$((${EPOCHREALTIME/./} + PATIENCE * 1000000))
   until "$@" >/dev/null 2>&1; do
-    if ((SECONDS > deadline)); then
-      echo "waited in vain for: $*"
+    if [ "${EPOCHREALTIME/./}" -gt "$deadline" ]; then
+      timed_out
       return 1
     fi
-    sleep 0.01
+    read -r -t 0.01 -u "$never" || true
   done
 }
 
-listens_or_ended() { grep -q '^listening' "$err" || ! kill -0 "$server"; }
+# --- The server -------------------------------------------------------------
 
-# start_on PORT [COMMAND...]: starts the example on PORT, as the argument of
-# COMMAND if one is given.
-start_on() {
-  : >"$err" # or what an earlier server said would count
-  "${@:2}" "$bin/$EXAMPLE" "$1" >"$out" 2>"$err" 3>&- &
-  server=$!
-  wait_for listens_or_ended
+server_ended() { ! kill -0 "$server" 2>/dev/null; }
+listens_or_ended() {
+  local line=''
+  while read -r line; do
+    if [[ $line == listening* ]]; then return; fi
+  done <"$err"
+  server_ended
 }
 
-# start [COMMAND...]: the same, on a port that is free.
-start() {
+# start_on PORT [COMMAND...]: starts the program on PORT, as the argument of
+# COMMAND if there is one. Its stdout may not grow beyond 20 MB.
+start_on() {
+  : >"$err" # An earlier server may have written here.
+  (
+    ulimit -S -f 20480
+    export KIT_TEST=$BATS_TEST_TMPDIR
+    exec "${@:2}" "$bin/$EXAMPLE" "$1"
+  ) >"$out" 2>"$err" 3>&- &
+  server=$!
+  wait_for listens_or_ended || true
+}
+
+# start_server [COMMAND...]: the same on a free port. Sets $server and $port.
+start_server() {
   local tries
   for tries in {1..20}; do
     port=$((10000 + RANDOM % 20000))
     start_on "$port" "$@"
-    if grep -q '^listening' "$err"; then return; fi
+    if grep -q '^listening' "$err"; then
+      descriptors_at_start=$(descriptors)
+      return
+    fi
     grep -q '^bind: Address already in use' "$err" || break
   done
-  echo "the server does not start (try $tries):"
-  cat "$err"
-  return 1
+  local look='open_listener and main'
+  fail "the server prints 'listening: ...' within $PATIENCE s" \
+    "$(what_happened || echo "it did not")"
 }
 
-# traced CALLS [OPTION...]: start below strace; its record is in $trace. Where
-# the example has $THREADS, each line begins with the thread's id.
-traced() {
+# start_traced CALLS [OPTION...]: the same under strace; its output is in
+# $trace. OPTIONs are those of strace.
+start_traced() {
   export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
-  start strace -D ${THREADS:+-f} -o "$trace" -e "trace=$1" -e signal=none \
-    "${@:2}"
+  start_server strace -D ${THREADS:+-f} -o "$trace" -e "trace=$1" \
+    -e signal=none "${@:2}"
 }
 
-# ended STATUS: the server ends by itself, with this exit status.
-ended() {
-  local status=0 exit="^($server +)?\+\+\+ exited"
-  wait_for not kill -0 "$server" || return 1
+# start_with_20_MB: the same, with a response of 20,000,000 bytes instead.
+start_with_20_MB() {
+  local source=$top/${SOURCE:-$(source_of "$EXAMPLE")} bin=$BATS_RUN_TMPDIR/big
+  if [ ! -e "$bin/$EXAMPLE" ]; then
+    mkdir -p "$bin"
+    {
+      sed -e '/^static const char response\[\]/,/;$/d' -e '/^#define _GNU_SOURCE/a\
+#include <string.h>\
+static char response[20000001];\
+__attribute__((constructor)) static void fill_response(void)\
+{ memset(response, 120, sizeof response - 1); }' "$source" >"$bin/server.c"
+      "${CC:-cc}" -o "$bin/$EXAMPLE" "$bin/server.c"
+    } 2>"$dir/log" || skip "a longer response cannot be built: $(head -n 1 "$dir/log")"
+  fi
+  start_server
+}
+
+# exit_status: the status of a server that has ended.
+exit_status() {
+  local status=0
+  wait "$server" 2>/dev/null || status=$?
+  echo "$status"
+}
+
+# what_happened: says how the server ended; fails if it runs.
+what_happened() {
+  local status words
+  server_ended || return 1
+  status=$(exit_status)
+  if [ "$status" -gt 128 ] && kill -l "$status" >/dev/null 2>&1; then
+    status="SIG$(kill -l "$status")"
+  else
+    status="exit status $status"
+  fi
+  words=$(grep -v '^listening' "$err" | head -n 5)
+  echo "the server ended with $status${words:+, and said: $words}"
+}
+
+# assert_server_exits STATUS [SECONDS]: it ends by itself, with this status,
+# within SECONDS (default: PATIENCE).
+assert_server_exits() {
+  local PATIENCE=${2:-$PATIENCE} status=0
+  wait_for server_ended ||
+    fail "the server ends within $PATIENCE s" 'it still runs'
   wait "$server" || status=$?
-  server=
-  if [ -e "$trace" ]; then wait_for grep -q -E "$exit" "$trace"; fi
   if [ "$status" -ne "$1" ]; then
-    echo "exit status $status instead of $1; stderr:"
-    cat "$err"
-    return 1
+    fail "the server ends with exit status $1" "$(status_of "$status")"
+  fi
+  if [ -e "$trace" ]; then wait_for grep -q '+++ exited' "$trace" || true; fi
+  server=
+}
+
+status_of() {
+  if [ "$1" -gt 128 ]; then
+    echo "SIG$(kill -l "$1") ended it"
+  else
+    echo "it ended with $1: $(grep -v '^listening' "$err" | head -n 5)"
   fi
 }
 
-# stop [SIGNAL]: the server ends with status 0 when told to.
-stop() {
-  kill "-${1:-TERM}" "$server"
-  ended 0
+# stop_server [SIGNAL]: the signal (default: TERM) ends it at once: status 0.
+stop_server() {
+  local look='end and catch_signals' did="${did:+$did; }the server gets SIG${1:-TERM}"
+  kill "-${1:-TERM}" "$server" || fail 'the server still runs' "$(what_happened)"
+  assert_server_exits 0 1
 }
 
-not() { ! "$@"; }
-
-# hold ARGUMENT...: starts the client in the background, with a last action
-# that waits; returns when it has come there. $held is its pid.
-hold() {
-  local said=$dir/client.${#clients[@]}
-  "$client" "$@" wait >"$said" 2>"$said.err" 3>&- &
-  held=$!
-  clients+=("$held")
-  wait_for grep -q ready "$said"
-}
-
-# leave PID: ends a client that was held.
-leave() {
-  kill -TERM "$1" 2>/dev/null || true
-  wait "$1" || true
-}
-
-descriptors() { find "/proc/$server/fd" -mindepth 1 | wc -l; }
-
-# has_descriptors N: the server holds as many as it should.
+descriptors() { set -- "/proc/$server/fd/"* && echo $#; }
 has_descriptors() { [ "$(descriptors)" -eq "$1" ]; }
 
-# same EXPECTED ACTUAL: two files hold the same bytes.
-same() { cmp "$1" "$2" || { od -c "$2" | head -n 20; return 1; }; }
+# assert_no_leak: the server has as many descriptors as after its start.
+assert_no_leak() {
+  local look='the calls of close'
+  wait_for has_descriptors "$descriptors_at_start" ||
+    fail "the server has $descriptors_at_start open descriptors, as after its start" \
+      "$(what_happened || echo "it has $(descriptors)")"
+}
+
+cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$server/stat"; }
+
+# assert_sleeps: the server uses no processor time for 0.3 s.
+assert_sleeps() {
+  local before
+  before=$(cpu_ticks)
+  sleep 0.3
+  [ $(($(cpu_ticks) - before)) -le 6 ] ||
+    fail 'the server sleeps while there is nothing to do' \
+      'it is busy all the time: epoll_wait or accept returns again and again'
+}
+
+# --- Clients ----------------------------------------------------------------
+
+# client [-n COUNT] ACTION...: runs tests/client.c against the server. Its
+# output is in $dir/answer.
+client() {
+  remember "$@"
+  if [ "$1" = -n ]; then set -- "$1" "$2" "$port" "${@:3}"; else set -- "$port" "$@"; fi
+  client_status=0
+  "$top/build/client" "$@" >"$dir/answer" 2>"$dir/client_err" 3>&- || client_status=$?
+  if [ "$client_status" -eq 3 ]; then timed_out; fi
+}
+
+# start_client [-n COUNT] ACTION...: the same in the background. Its output is
+# in $answer, its pid is $client.
+start_client() {
+  remember "$@"
+  if [ "$1" = -n ]; then set -- "$1" "$2" "$port" "${@:3}"; else set -- "$port" "$@"; fi
+  answer=$dir/answer.${#clients[@]}
+  "$top/build/client" "$@" >"$answer" 2>"$answer.err" 3>&- &
+  client=$!
+  clients+=("$client")
+}
+
+# hold_client [-n COUNT] ACTION...: starts a client that stays after its last
+# action, and returns when it has arrived there.
+hold_client() {
+  start_client "$@" wait
+  await_ready
+}
+
+# await_ready: returns when the last client has arrived at `wait`.
+await_ready() {
+  wait_for grep -q ready "$answer" ||
+    fail 'the server takes what the client sends' "$(what_happened || cat "$answer.err")"
+}
+
+# release PID...: such clients leave, or go on with what follows `wait`.
+release() { kill -USR1 "$@"; }
+
+# remember [-n COUNT] ACTION...: puts what a client does into words, in $did.
+remember() {
+  local text='' who='a client'
+  if [ "$1" = -n ]; then who="$2 clients" && shift 2; fi
+  while [ $# -gt 0 ]; do
+    case $1 in
+      send) text+=", sends '${2:0:60}'" && shift ;;
+      drip) text+=", sends '${2:0:60}' byte by byte" && shift ;;
+      fill) text+=", sends $2 bytes" && shift ;;
+      urgent) text+=", sends urgent data: $2" && shift ;;
+      finish) text+=', half-closes' ;;
+      read) text+=', reads until the server closes' ;;
+      reset) text+=', resets the connection' ;;
+    esac
+    shift
+  done
+  did="${did:+$did; }$who: connects$text"
+}
+
+# ask [OPTION...]: curl.
+ask() {
+  did="${did:+$did; }curl sends a request"
+  curl --silent --show-error --max-time "$PATIENCE" "$@" "http://127.0.0.1:$port/"
+}
+
+# serve_queued N: N clients connect and send requests while the server is
+# stopped; when it goes on, all are answered.
+serve_queued() {
+  local answered
+  kill -STOP "$server"
+  start_client -n "$1" send "$request" wait read
+  did="while the server is stopped, $did"
+  await_ready
+  kill -CONT "$server"
+  release "$client"
+  wait "$client" || timed_out
+  answered=$(grep -o 'Hello, world!' "$answer" | wc -l)
+  [ "$answered" -eq "$1" ] || fail "$1 answers" \
+    "$(what_happened || echo "$answered answers, then none for $PATIENCE s")"
+}
+
+# --- Assertions -------------------------------------------------------------
 
 expected_response() {
   printf '%s\r\n' 'HTTP/1.0 200 OK' 'Date: Mon, 1 Jan 1996 01:01:01 GMT' \
@@ -129,11 +349,157 @@ expected_response() {
   printf 'Hello, world!'
 }
 
-# ask [ARGUMENT...]: curl, which gives up in the end.
-ask() {
-  curl --silent --show-error --max-time "${PATIENCE:-5}" "$@" \
-    "http://127.0.0.1:$port/"
+# bytes_of FILE: its first lines, with \r and other invisible bytes visible.
+bytes_of() {
+  if [ -s "$1" ]; then
+    echo "these $(wc -c <"$1") bytes: $(head -c 300 "$1" | cat -v | head -n 8)"
+  else
+    echo 'no bytes'
+  fi
 }
 
-# answers: the server answers curl as it should.
-answers() { [ "$(ask)" = 'Hello, world!' ]; }
+# assert_bytes_equal EXPECTED ACTUAL WHO: two files contain the same bytes.
+assert_bytes_equal() {
+  cmp -s "$1" "$2" || fail "$3: $(bytes_of "$1")" "$(bytes_of "$2")"
+}
+
+# assert_response FILE: the article's 114 bytes, and nothing else.
+assert_response() {
+  expected_response >"$dir/expected"
+  if cmp -s "$dir/expected" "$1"; then
+    if [ -z "${client_status:-}" ] || [ "$client_status" -eq 0 ]; then return; fi
+    look='what follows send: shutdown, close'
+    fail 'the server ends the connection after its response' "$(unanswered)"
+  fi
+  if [ -s "$1" ]; then
+    fail "the response: $(bytes_of "$dir/expected")" "$(bytes_of "$1")"
+  fi
+  look_at_last_call
+  fail 'a response' "$(unanswered)"
+}
+
+# unanswered: why there is no response, or no end of it.
+unanswered() {
+  what_happened && return
+  if [ "${client_status:-0}" -eq 3 ]; then
+    echo "the server did not answer, or did not end the connection, within $PATIENCE s"
+  elif [ -s "$dir/client_err" ]; then
+    cat "$dir/client_err"
+  else
+    echo 'the server closed the connection without a response'
+  fi
+}
+
+# assert_answer ACTION...: a client that does this gets the response.
+assert_answer() {
+  client "$@"
+  assert_response "$dir/answer"
+}
+
+# assert_response_of PID: a client in the background gets the response.
+assert_response_of() {
+  client_status=0
+  wait "$1" || client_status=$?
+  sed '/^ready$/d' "$answer" >"$dir/answer"
+  cp "$answer.err" "$dir/client_err"
+  assert_response "$dir/answer"
+}
+
+# assert_curl_is_answered: curl gets the response within PATIENCE seconds.
+assert_curl_is_answered() {
+  client_status=
+  ask --include --raw >"$dir/answer" 2>"$dir/client_err" || timed_out_if $?
+  assert_response "$dir/answer"
+}
+timed_out_if() {
+  client_status=$1
+  if [ "$1" -eq 28 ]; then
+    client_status=3
+    timed_out
+  fi
+}
+
+# assert_no_answer: the last client got no byte, and the connection was closed.
+assert_no_answer() {
+  [ ! -s "$dir/answer" ] || fail 'no response' "$(bytes_of "$dir/answer")"
+  [ "$client_status" -ne 3 ] || fail 'the server closes the connection' "$(unanswered)"
+}
+
+# assert_printed REQUEST: the program's stdout; REQUEST as printf takes it.
+assert_printed() {
+  local look=print_request
+  if [ "$EXAMPLE" = ex1 ]; then
+    printf "$1\n" >"$dir/expected"
+  else
+    { printf -- '-%.0s' {1..40} && printf '\n' && printf "$1" | head -c -2 &&
+      printf '\n'; } >"$dir/expected"
+  fi
+  assert_bytes_equal "$dir/expected" "$out" "the server prints"
+}
+
+# assert_said PATTERN: a line of stderr matches, within PATIENCE seconds.
+assert_said() {
+  wait_for grep -q -E -e "$1" "$err" ||
+    fail "the server says on stderr: $(plain "$1")" \
+      "$(what_happened || echo "it says: $(grep -v '^listening' "$err" || echo nothing)")"
+}
+
+# assert_lines_said N: besides 'listening', at most N lines are on stderr.
+assert_lines_said() {
+  local lines
+  lines=$(grep -v -c '^listening' "$err" || true)
+  [ "$lines" -le "$1" ] ||
+    fail "at most $1 lines on stderr" "$lines lines, the first: $(sed -n 2,5p "$err")"
+}
+
+# assert_trace PATTERN, refute_trace PATTERN: some line, no line of the trace.
+assert_trace() {
+  wait_for grep -q -E -e "$1" "$trace" || fail "a call with $(plain "$1")" 'there is none'
+}
+refute_trace() {
+  ! grep -q -E -e "$1" "$trace" ||
+    fail "no call with $(plain "$1")" "$(grep -E -e "$1" "$trace" | head -n 3)"
+}
+
+# plain PATTERN: for people who do not read regular expressions.
+plain() { sed -E 's/\.\*/ ... /g; s/\\//g; s/\^//g; s/\|/ or /g' <<<"$1"; }
+
+# count_trace PATTERN: how many lines of the trace match.
+count_trace() { grep -c -E -e "$1" "$trace" || true; }
+
+# assert_calls CALL...: the calls in $trace since the first connection, one
+# word each: the name, or for some the arguments that matter.
+assert_calls() {
+  local name='[a-z0-9_]+'
+  sed -n -E "s/^epoll_ctl\(.*(EPOLL_CTL_[A-Z]+), [0-9]+, \{events=([A-Z|0]+).*/\1 \2/
+    s/^setsockopt\(.*(TCP_[A-Z]+), \[([01])\].*/\1 \2/
+    s/^write\(1, .*/write/
+    s/^($name)\(.*/\1/
+    s/^(recv|send)(from|to)/\1/
+    /^accept4?\$/,/^close\$/p" "$trace" >"$dir/calls"
+  local calls call before=accept i=0
+  mapfile -t calls <"$dir/calls"
+  for call in "$@"; do
+    if [ "$call" != "${calls[i]-}" ]; then
+      look=$(function_of_call "$call")
+      fail "after $before: $call" "after $before: ${calls[i]:-nothing more}"
+    fi
+    before=$call
+    i=$((i + 1))
+  done
+}
+
+# probe: for setup_file. If the program does not answer one simple request, the
+# tests of this file are not run.
+probe() {
+  if [ -e "$BATS_RUN_TMPDIR/probed" ]; then return; fi
+  touch "$BATS_RUN_TMPDIR/probed"
+  local BATS_TEST_TMPDIR=$BATS_RUN_TMPDIR BATS_TEST_DESCRIPTION=probe
+  (
+    setup
+    trap teardown EXIT
+    start_server && assert_answer send "$request" read
+  ) >/dev/null 2>&1 ||
+    echo 'the server does not answer a simple request as it should' \
+      >"$BATS_RUN_TMPDIR/not_run"
+}

@@ -1,8 +1,12 @@
-# The kit as a whole: neighbour diffs, the Makefile, what all six share.
+# The kit as a whole: neighbour diffs, sizes, the Makefile, the runner.
 
-load helpers
+bats_require_minimum_version 1.8.0
 
-names=(ex1_blocking ex2_loop ex3_epoll_lt ex4_epoll_et ex5_cork ex6_nodelay)
+setup() {
+  top=${BATS_TEST_DIRNAME%/*}
+  dir=$BATS_TEST_TMPDIR
+  names=(ex1_blocking ex2_loop ex3_epoll_lt ex4_epoll_et ex5_cork ex6_nodelay)
+}
 
 # function_of FILE NAME: the function, with the comment above it.
 function_of() {
@@ -17,78 +21,65 @@ function_of() {
 
 functions_of() { sed -n -E 's/^[a-z].*[ *]([a-z_]+)\(.*[^;]$/\1/p' "$1"; }
 
-# code_of FILE: without comments and blank lines.
+# code_of [FILE]: without comments and blank lines.
 code_of() {
   sed -E -e '/^ *\/\*.*\*\/$/d' -e '/^ *\/\*/,/\*\//d' -e '/^ *$/d' "$@"
 }
 
-# differ OLD NEW CEILING FUNCTION...: the functions that both have are the
-# same, comments included, except those named; of the code, at most CEILING
-# lines differ, those added and those taken away together.
+# differ OLD NEW CEILING FUNCTION...: the functions that both have stand in the
+# same order and are the same, comments included, except those named. At most
+# CEILING lines of code differ, added and removed ones together.
 differ() {
   local old=$top/$1/server.c new=$top/$2/server.c ceiling=$3 name count
   shift 3
-  for name in $(functions_of "$new"); do
+  functions_of "$old" >"$dir/names.old"
+  functions_of "$new" >"$dir/names.new"
+  diff <(grep -x -f "$dir/names.new" "$dir/names.old") \
+    <(grep -x -f "$dir/names.old" "$dir/names.new")
+  for name in $(grep -x -f "$dir/names.old" "$dir/names.new"); do
     function_of "$old" "$name" >"$dir/old"
     function_of "$new" "$name" >"$dir/new"
     [ -s "$dir/new" ]
-    if [ ! -s "$dir/old" ]; then continue; fi
-    if [[ " $* " == *" $name "* ]]; then
-      run ! cmp "$dir/old" "$dir/new"
-    else
-      diff -u "$dir/old" "$dir/new"
-    fi
+    if [[ " $* " != *" $name "* ]]; then diff -u "$dir/old" "$dir/new"; fi
   done
   code_of "$old" >"$dir/old"
   code_of "$new" >"$dir/new"
   count=$(diff "$dir/old" "$dir/new" | grep -c '^[<>]')
-  echo "$count lines differ"
+  echo "$count lines differ, at most $ceiling may"
   [ "$count" -le "$ceiling" ]
 }
 
-@test "ex2 differs from ex1 by its loop and its end" {
-  differ ex1_blocking ex2_loop 30 print_request serve main
+@test "ex2 differs from ex1 by the loop and the signal handler" {
+  differ ex1_blocking ex2_loop 40 print_request main
 }
 @test "ex3 differs from ex2 by epoll" {
-  differ ex2_loop ex3_epoll_lt 140 main
+  differ ex2_loop ex3_epoll_lt 135 open_listener accept_connection \
+    read_request send_response main
 }
 @test "ex4 differs from ex3 by EPOLLET and three loops" {
   differ ex3_epoll_lt ex4_epoll_et 30 accept_connection read_request \
-    send_response handle_event main
+    send_response main
 }
 @test "ex5 differs from ex3 by TCP_CORK" {
-  differ ex3_epoll_lt ex5_cork 8 read_request send_response
+  differ ex3_epoll_lt ex5_cork 7 read_request send_response
 }
 @test "ex6 differs from ex3 by TCP_NODELAY" {
-  differ ex3_epoll_lt ex6_nodelay 6 main
+  differ ex3_epoll_lt ex6_nodelay 3 open_listener
 }
 
-@test "the appendix differs from ex3 and ex5 where its ideas are" {
-  local handlers=(accept_connection read_request send_response handle_event main)
-  differ ex3_epoll_lt appendix/a_select 100 watch close_connection "${handlers[@]}"
-  differ ex3_epoll_lt appendix/b_poll 100 watch close_connection "${handlers[@]}"
-  differ ex3_epoll_lt appendix/c_echo_queues 170 port_argument open_listener \
-    accept_connection receive handle_event main
-  differ ex3_epoll_lt appendix/d_event_names 190 port_argument \
-    accept_connection receive handle_event main
-  differ ex3_epoll_lt appendix/e_oneshot 160 interrupt catch_signals \
-    print_request close_connection "${handlers[@]}"
-  differ ex5_cork appendix/f_pipelining 330 port_argument accept_connection \
-    receive handle_event main
-}
-
-@test "the examples are short: 130 lines of code, 220 with epoll, 40 a function" {
-  local name function lines
-  for name in "${names[@]}"; do
+@test "the six are short, and so are their functions" {
+  local ceilings=(105 130 190 200 197 193) i name function lines
+  for i in "${!names[@]}"; do
+    name=${names[i]}
     lines=$(code_of "$top/$name/server.c" | wc -l)
-    echo "$name: $lines"
-    case $name in
-      ex1* | ex2*) [ "$lines" -le 130 ] ;;
-      *) [ "$lines" -le 220 ] ;;
-    esac
-    run ! grep -n -E '.{81}|	' "$top/$name/server.c"
-    for function in $(functions_of "$top/$name/server.c"); do
-      lines=$(function_of "$top/$name/server.c" "$function" | code_of | wc -l)
+    echo "$name: $lines lines of code, at most ${ceilings[i]}"
+    [ "$lines" -le "${ceilings[i]}" ]
+  done
+  for name in "$top"/ex?_*/server.c "$top"/appendix/*/*.c; do
+    run grep -n -E '.{81}|	' "$name"
+    [ -z "$output" ]
+    for function in $(functions_of "$name"); do
+      lines=$(function_of "$name" "$function" | code_of | wc -l)
       echo "$name $function: $lines"
       [ "$lines" -lt 40 ]
     done
@@ -104,70 +95,76 @@ differ() {
   done
 }
 
-# listens_with BACKLOG: as strace sees it.
-listens_with() {
-  traced listen
-  kill -KILL "$server"
-  wait "$server" || true
-  wait_for grep "^listen([0-9]*, $1)" "$trace"
+# A table of 16 entries: descriptors 5 to 15 are clients, the next is refused.
+@test "a client beyond the table is refused, and the server goes on" {
+  local i server crowd port=$((10000 + RANDOM % 20000))
+  sed 's/MAX_DESCRIPTORS 65536/MAX_DESCRIPTORS 16/' "$top/ex3_epoll_lt/server.c" \
+    >"$dir/server.c"
+  "${CC:-cc}" -fsanitize=address -o "$dir/ex3" "$dir/server.c"
+  "$dir/ex3" "$port" >"$dir/out" 2>"$dir/err" 3>&- &
+  server=$!
+  until grep -q -s listening "$dir/err"; do sleep 0.01; done
+  "$top/build/client" -n 20 "$port" wait >"$dir/crowd" 3>&- &
+  crowd=$!
+  for i in {1..200}; do
+    if grep -q '^table full: client refused' "$dir/err"; then break; fi
+    sleep 0.01
+  done
+  kill -USR1 "$crowd"
+  wait "$crowd"
+  curl -s --max-time 2 --retry 5 --retry-all-errors "http://127.0.0.1:$port"
+  kill "$server"
+  wait "$server"
+  grep -q '^table full: client refused' "$dir/err"
 }
 
-@test "the backlog is SOMAXCONN, or what -DBACKLOG says" {
-  local name most
-  most=$(echo SOMAXCONN | "${CC:-cc}" -E -P -include sys/socket.h - | tail -n 1)
-  for name in "${names[@]}"; do
-    EXAMPLE=${name%%_*}
-    listens_with "$most"
-    "${CC:-cc}" -DBACKLOG=1 -o "$dir/$EXAMPLE" "$top/$name/server.c"
-    bin=$dir listens_with 1
-  done
-}
+# --- The Makefile ------------------------------------------------------------
+
+make_here() { make -s --no-print-directory -C "$top" "$@"; }
 
 @test "make help names every target" {
   local target
-  run -0 make -s -C "$top" help
-  for target in ex4 b_poll diff4 test check-notes mutants lab sanitize lint \
-    deps dev-deps lab-deps clean; do
-    [[ $output == *"make $target "* ]]
-  done
-  [[ $output == *test4* ]]
-}
-
-@test "make diffa to difff show the appendix against what it grows from" {
-  local letter
-  for letter in a b c d e f; do
-    run -0 make -s --no-print-directory -C "$top" "diff$letter"
-    [[ $output == *"--- ex"*"+++ appendix/${letter}_"* ]]
+  run -0 make_here help
+  for target in ex4 b_poll diff4 test test4 start4 grade4 test-appendix \
+    test-lab check update-notes check-notes lab sanitize lint deps dev-deps \
+    lab-deps replay-deps record check-replay watch4 mutants clean; do
+    [[ $output == *"make $target "* ]] || { echo "$target"; return 1; }
   done
 }
 
-@test "make diff2 to diff6 show each example against the one it grows from" {
+@test "make diffN shows each example against the one it grows from" {
   local pair
   for pair in 12 23 34 35 36; do
-    run -0 make -s --no-print-directory -C "$top" "diff${pair:1}"
+    run -0 make_here "diff${pair:1}"
     [[ $output == *"--- ex${pair:0:1}_"*"+++ ex${pair:1}_"* ]]
+  done
+  for pair in a b c d e f; do
+    run -0 make_here "diff$pair"
+    [[ $output == *"--- ex"*"+++ appendix/${pair}_"* ]]
   done
 }
 
 @test "make diff4 works with a diff that knows no colours" {
   mkdir "$dir/plain"
-  cat >"$dir/plain/diff" <<EOF
+  cat >"$dir/plain/diff" <<END
 #!/bin/sh
 case "\$*" in *--color*) echo "what is --color?" >&2; exit 2 ;; esac
 exec $(command -v diff) "\$@"
-EOF
+END
   chmod +x "$dir/plain/diff"
-  PATH=$dir/plain:$PATH run -0 make -s --no-print-directory -C "$top" diff4
+  PATH=$dir/plain:$PATH run -0 make_here diff4
   [[ $output == *'--- ex3_'*'+++ ex4_'* ]]
 }
 
-@test "where the system is not Linux, make says in one line what to do" {
+@test "on a system that is not Linux, make help and diff4 work; building says in one line what to do" {
   mkdir "$dir/elsewhere"
   printf '#!/bin/sh\necho Darwin\n' >"$dir/elsewhere/uname"
   chmod +x "$dir/elsewhere/uname"
-  PATH=$dir/elsewhere:$PATH run -2 make -C "$top" --no-print-directory ex4
-  [ "${#lines[@]}" -eq 1 ]
-  [[ $output == *'epoll needs Linux'* ]]
+  PATH=$dir/elsewhere:$PATH run -0 make_here help
+  PATH=$dir/elsewhere:$PATH run -0 make_here diff4
+  PATH=$dir/elsewhere:$PATH run make_here -B ex4
+  [ "$status" -ne 0 ]
+  [[ ${lines[0]} == *'epoll needs Linux'*'.devcontainer'* ]]
 }
 
 @test "make honours CC, CPPFLAGS, CFLAGS and LDFLAGS" {
@@ -176,7 +173,7 @@ EOF
 }
 
 @test "make deps does nothing when all is there" {
-  run -0 make -s --no-print-directory -C "$top" deps
+  run -0 make_here deps
   [ -z "$output" ]
 }
 
@@ -188,4 +185,94 @@ EOF
   PATH=$dir/bin:$PATH run -0 "$top/tests/install.sh" bash no-such-tool
   [[ $output == *'installing no-such-tool'* ]]
   [[ $output == *'apt-get install'*'no-such-tool'* ]]
+}
+
+# --- The runner ----------------------------------------------------------------
+
+@test "a bats that is too old gets one clear line" {
+  printf '#!/bin/sh\necho Bats 1.2.1\n' >"$dir/bats"
+  chmod +x "$dir/bats"
+  BATS=$dir/bats run -2 "$top/tests/run.sh" ex1
+  [ "$output" = 'the tests need bats 1.8 or later, and here is: Bats 1.2.1 (make deps)' ]
+}
+
+# --- Exercises ----------------------------------------------------------------
+
+# exercise N: a copy of the kit in which the exercise has begun.
+exercise() {
+  cd "$dir"
+  cp -R "$top"/{Makefile,tests,ex?_*} .
+  mkdir -p build
+  cp "$top/build/client" "$top/build/nodelay.so" build/
+  run -0 make -s "start$1"
+  [[ $output == *"make grade$1"* ]]
+}
+
+@test "make start4 never writes over an existing file" {
+  exercise 4
+  run make -s start4
+  [ "$status" -ne 0 ]
+  [[ $output == *'exists already'* ]]
+}
+
+@test "make gradeN: each example of the kit passes all tests" {
+  local n
+  for n in 1 2 3 4 5 6; do
+    cd "$dir" && rm -rf ./* && exercise "$n"
+    cp "ex$n"_*/server.c "mine/ex$n/server.c"
+    run -0 env PATIENCE=10 make -s "grade$n"
+    [[ $output == *' tests pass'*'Well done'* ]]
+  done
+}
+
+@test "make gradeN: the example before does not, and the first failure names the step" {
+  local n subject=('' '' 'accept' 'accept4' 'EPOLLIN|EPOLLET' 'TCP_CORK' 'TCP_NODELAY')
+  for n in 2 3 4 5 6; do
+    cd "$dir" && rm -rf ./* && exercise "$n"
+    run make -s "grade$n"
+    [ "$status" -ne 0 ]
+    echo "$output"
+    [[ $output == *' tests pass'*"✗ ex$n: "*"${subject[n]}"*'look at'* ]]
+  done
+}
+
+@test "make grade1: what does not compile, or never listens, gets a clear line" {
+  exercise 1
+  run make -s grade1
+  [[ $output == *"expected    the server prints 'listening: ...'"* ]]
+  echo nonsense >mine/ex1/server.c
+  run make -s grade1
+  [[ $output == *'ex1: mine/ex1/server.c does not compile'* ]]
+  rm -r mine
+  run make -s grade1
+  [[ $output == *'make start1 begins it'* ]]
+}
+
+# grade_hostile CODE: example 2 with this at the start of its loop.
+grade_hostile() {
+  local began=$SECONDS
+  exercise 2
+  sed -e "s/^    for (;;) {/&$1/" -e 's/^#include <signal.h>/&\n#include <sys\/wait.h>/' \
+    ex2_loop/server.c >mine/ex2/server.c
+  run make -s grade2
+  [ "$status" -ne 0 ]
+  [[ $output == *' tests pass'* ]]
+  echo "$output" "$((SECONDS - began)) s"
+  [ $((SECONDS - began)) -le 30 ]
+  # Nothing is left running.
+  run pgrep -f "^$dir/build/mine/ex2 "
+  [ -z "$output" ]
+}
+
+@test "make grade2: a program that forks leaves no process behind" {
+  grade_hostile 'if (fork() == 0) { setsid(); pause(); }'
+}
+@test "make grade2: a program that hangs does not hang the grader" {
+  grade_hostile 'sigset_t all; sigfillset(\&all); sigprocmask(SIG_BLOCK, \&all, NULL); pause();'
+}
+@test "make grade2: a program that floods stdout does not fill the disk" {
+  grade_hostile 'for (;;) puts("flood");'
+}
+@test "make grade2: a program that ignores SIGTERM does not hang the grader" {
+  grade_hostile 'signal(SIGTERM, SIG_IGN); signal(SIGINT, SIG_IGN);'
 }

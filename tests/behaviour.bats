@@ -1,0 +1,240 @@
+# What all six examples do, and the programs of the appendix that serve the
+# same way. Example 1 serves one client and ends: served and survives know that.
+
+load helpers
+
+setup_file() { probe; }
+
+# served: after one request was answered.
+served() {
+  if [ "$EXAMPLE" = ex1 ]; then assert_server_exits 0; else stop_server; fi
+}
+
+# survives [LINES]: the client before cost the server at most LINES lines on
+# stderr (default: 1), and no descriptor; the next client is served.
+survives() {
+  assert_lines_said "${1:-1}"
+  if [ "$EXAMPLE" = ex1 ]; then
+    assert_server_exits 1
+  else
+    assert_curl_is_answered
+    assert_no_leak
+    stop_server
+  fi
+}
+
+@test "answers curl with the article's 114 bytes" {
+  look='send_response, and the response itself'
+  start_server
+  assert_curl_is_answered
+  [ "$(wc -c <"$dir/answer")" -eq 114 ]
+  served
+}
+
+@test "prints the request as the article does" {
+  start_server
+  assert_answer send "$request" read
+  assert_printed "$request"
+  served
+}
+
+@test "prints the request before it answers, also into a file or a pipe" {
+  look=print_request
+  start_traced write,sendto
+  assert_answer send "$request" read
+  served
+  sed -n -E 's/^(write\(1|sendto\().*/\1/p' "$trace" >"$dir/calls"
+  printf '%s\n' 'write(1' 'sendto(' >"$dir/expected"
+  assert_bytes_equal "$dir/expected" "$dir/calls" 'two calls, in this order'
+}
+
+@test "prints NUL bytes, invalid UTF-8 and % unchanged" {
+  local bytes='GET /%%s%%n\x00\x01\xff\xc3( \x1b HTTP/1.0\r\n\r\n'
+  start_server
+  assert_answer send "${bytes//%%/%}" read
+  assert_printed "$bytes"
+  served
+}
+
+@test "answers a request that arrives byte by byte, once" {
+  look='read_request and is_complete'
+  start_server
+  assert_answer drip "$request" read
+  assert_printed "$request"
+  served
+}
+
+@test "accepts a blank line without carriage returns" {
+  look=is_complete
+  start_server
+  assert_answer drip 'GET / HTTP/1.0\n\n' read
+  served
+}
+
+@test "accepts a blank line with a carriage return after a bare newline" {
+  look=is_complete
+  start_server
+  assert_answer drip 'GET / HTTP/1.0\n\r\n' read
+  served
+}
+
+@test "answers a request of 8,192 bytes" {
+  look='the use of MAX_REQUEST'
+  start_server
+  assert_answer fill 8188 send '\r\n\r\n' read
+  [ "$(tr -dc x <"$out" | wc -c)" -eq 8188 ] ||
+    fail 'the server prints all 8,188 letters' "$(tr -dc x <"$out" | wc -c) letters"
+  served
+}
+
+@test "refuses a request of 8,193 bytes" {
+  look='the use of MAX_REQUEST'
+  start_server
+  client fill 8189 send '\r\n\r\n' read
+  assert_no_answer
+  assert_said '^no complete request in 8192 bytes'
+  survives
+}
+
+@test "refuses 300,000 bytes without a blank line" {
+  look='the use of MAX_REQUEST'
+  start_server
+  client fill 300000 read
+  assert_no_answer
+  assert_said '^no complete request in 8192 bytes'
+  survives
+}
+
+@test "asks recv for 1,024 bytes at most" {
+  look='the use of READ_SIZE'
+  start_traced recvfrom
+  assert_answer fill 5000 send '\r\n\r\n' read
+  served
+  assert_trace ', 1024, '
+  refute_trace ', (102[5-9]|10[3-9][0-9]|1[1-9][0-9]{2}|[2-9][0-9]{3}), '
+}
+
+@test "listens on port 8080 of all addresses, if no port is given" {
+  look='port_argument and open_listener'
+  did="the test starts $EXAMPLE without an argument"
+  # bind fails at once, so that a port that is taken does not matter.
+  ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 run timeout 5 strace -o "$trace" \
+    -e inject=bind:error=EADDRINUSE "$bin/$EXAMPLE"
+  assert_trace 'bind\(.*htons\(8080\).*"0\.0\.0\.0"'
+}
+
+@test "rejects an invalid port or an extra argument with exit status 2" {
+  local wrong
+  look=port_argument
+  for wrong in hello -1 0 70000 80x ' 80' +80 '' 99999999999999999999; do
+    assert_rejects "$wrong" "$wrong"
+  done
+  assert_rejects extra 8080 extra
+}
+
+# assert_rejects WORD ARGUMENT...: with one line that names the word.
+assert_rejects() {
+  did="the test starts $EXAMPLE with the arguments: ${*:2}"
+  run timeout 5 "$bin/$EXAMPLE" "${@:2}"
+  [[ $status -eq 2 && $output == usage:*"'$1'" && ${#lines[@]} -eq 1 ]] ||
+    fail "exit status 2, and one line: usage: ... '$1'" "status $status: $output"
+}
+
+@test "says that the port is taken, and exits with status 1" {
+  look=open_listener
+  start_server
+  did='the test starts a second server on the same port'
+  run timeout 5 "$bin/$EXAMPLE" "$port"
+  [[ $status -eq 1 && $output == 'bind: Address already in use' ]] ||
+    fail "status 1: bind: Address already in use" "status $status: $output"
+  assert_curl_is_answered
+  served
+}
+
+@test "names the call that fails at the start, and exits with status 1" {
+  local call
+  look='the call itself, in open_listener, catch_signals or main'
+  export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
+  for call in $(start_calls); do
+    did="${call%:*} fails with ENOMEM"
+    run timeout 5 strace -o "$trace" -e "inject=${call%:*}:error=ENOMEM" \
+      "$bin/$EXAMPLE" $((10000 + RANDOM % 20000))
+    [[ $status -eq 1 && $output == "${call#*:}: Cannot allocate memory" ]] ||
+      fail "status 1: ${call#*:}: Cannot allocate memory" "status $status: $output"
+  done
+}
+
+# start_calls: what the program calls at its start, as strace names it; after a
+# colon, as the program names it. A sanitizer uses signal calls of its own.
+start_calls() {
+  echo socket setsockopt bind listen
+  if [ "$EXAMPLE" != ex1 ] && [ -z "${SANITIZED:-}" ]; then
+    echo rt_sigaction:sigaction rt_sigprocmask:sigprocmask
+  fi
+  case $EXAMPLE in ex1 | ex2 | a_select | b_poll) ;; *)
+    echo epoll_create1 epoll_ctl ;;
+  esac
+}
+
+@test "answers a client that half-closes after its request" {
+  look=read_request
+  start_server
+  assert_answer send "$request" finish read
+  served
+}
+
+@test "answers a request that arrives together with the half-close" {
+  look='read_request: what it does first after recv'
+  start_server
+  kill -STOP "$server"
+  start_client send "$request" finish wait read
+  did="while the server is stopped, $did"
+  await_ready
+  kill -CONT "$server"
+  release "$client"
+  assert_response_of "$client"
+  served
+}
+
+@test "closes the connection of a client that half-closes without a request" {
+  look='read_request: recv returns 0'
+  start_server
+  client send 'GET / HT' finish read
+  assert_no_answer
+  assert_said '^no complete request in 8 bytes'
+  survives
+}
+
+@test "closes the connection of a client that leaves before its request" {
+  look='read_request: recv returns 0'
+  start_server
+  client
+  assert_said '^no complete request in 0 bytes'
+  survives
+}
+
+@test "closes the connection of a client that leaves in its request" {
+  look='read_request: recv returns 0'
+  start_server
+  client send 'GET / HT'
+  assert_said '^no complete request in 8 bytes'
+  survives
+}
+
+@test "prints one line for a client that resets in its request" {
+  look='read_request: recv returns -1'
+  start_server
+  client send 'GET / HT' reset
+  assert_said '^recv: Connection reset by peer'
+  survives
+}
+
+@test "sends the rest of the response when send accepts only part of it" {
+  look='send_response: what follows send'
+  did='strace lets the first send claim that it sent 10 bytes'
+  start_traced sendto -e inject=sendto:retval=10:when=1
+  client send "$request" read
+  expected_response | tail -c +11 >"$dir/expected"
+  assert_bytes_equal "$dir/expected" "$dir/answer" 'the rest of the response'
+  served
+}

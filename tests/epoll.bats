@@ -1,0 +1,123 @@
+# What every program does that serves many clients at once with epoll: examples
+# 3 to 6. A program that does the same with select or poll passes them too.
+
+load helpers
+
+setup_file() { probe; }
+
+# O_NONBLOCK is 04000 in the flags that the kernel shows, in octal.
+@test "has only non-blocking sockets" {
+  local fd
+  look='open_listener and accept_connection: SOCK_NONBLOCK'
+  start_server
+  hold_client
+  wait_for has_descriptors $((descriptors_at_start + 1))
+  for fd in "/proc/$server/fd/"*; do
+    if [[ $(readlink "$fd") != socket:* ]]; then continue; fi
+    grep -q -E '^flags:.*[4-7][0-7]{3}$' "/proc/$server/fdinfo/${fd##*/}" ||
+      fail 'every socket is non-blocking' "descriptor ${fd##*/} blocks"
+  done
+  stop_server
+}
+
+@test "serves a client beside 300 silent ones" {
+  start_server
+  hold_client -n 150
+  local first=$client
+  hold_client -n 150 send 'GET / HT'
+  assert_curl_is_answered
+  release "$first" "$client"
+  assert_no_leak
+  stop_server
+}
+
+@test "serves 30 clients that were in the queue together" {
+  look=accept_connection
+  start_server
+  serve_queued 30
+  stop_server
+}
+
+@test "ends the stream cleanly for a client that sends 20,000 bytes too many" {
+  look='send_response: shutdown before close'
+  start_server
+  client -n 20 send "$request" fill 20000 read
+  [ ! -s "$dir/client_err" ] ||
+    fail 'no error' "$(sort "$dir/client_err" | uniq -c)"
+  [ "$(grep -c 'Hello, world!' "$dir/answer")" -ge 1 ] || fail 'responses' "$(bytes_of "$dir/answer")"
+  stop_server
+}
+
+@test "serves others while a client does not read a response of 20 MB" {
+  look='send_response: EAGAIN'
+  start_with_20_MB
+  hold_client send "$request"
+  client send "$request" read
+  [ "$(wc -c <"$dir/answer")" -eq 20000000 ] ||
+    fail 'a second client gets 20,000,000 bytes' \
+      "$(what_happened || echo "it gets $(wc -c <"$dir/answer")")"
+  stop_server
+}
+
+# --- More clients than descriptors: only these clients may suffer ----------
+
+assert_shortage() { assert_said '^accept4?: (Too many open files|Cannot alloc)'; }
+
+# assert_shortage_is_bearable: while it lasts, the server sleeps, says it once,
+# and serves the clients that it has.
+assert_shortage_is_bearable() {
+  look='accept_connection: EMFILE, and main'
+  assert_sleeps
+  assert_lines_said 2
+  local before=${EPOCHREALTIME/./}
+  release "$accepted"
+  assert_response_of "$accepted"
+  [ $((${EPOCHREALTIME/./} - before)) -lt 500000 ] ||
+    fail 'a client accepted before is served at once' 'it waited half a second'
+}
+
+# fill_up: takes clients until accept4 fails. The first of them, $accepted,
+# still has to send the end of its request; its output is in $first_answer.
+fill_up() {
+  look='accept_connection: EMFILE'
+  start_client send 'GET / HT' wait send 'TP/1.0\r\n\r\n' read
+  await_ready
+  accepted=$client accepted_answer=$answer
+  hold_client -n 30
+  crowd=$client
+  assert_shortage
+  answer=$accepted_answer
+}
+
+@test "more clients than descriptors: they wait until others leave" {
+  start_server bash -c 'ulimit -n 20; exec "$@"' bash
+  fill_up
+  assert_shortage_is_bearable
+  release "$crowd"
+  assert_curl_is_answered
+  assert_no_leak
+  stop_server
+}
+
+@test "the highest descriptor is taken from the start: the same" {
+  start_server bash -c 'ulimit -n 20; exec "$@" 19</dev/null' bash
+  fill_up
+  assert_shortage_is_bearable
+  release "$crowd"
+  assert_curl_is_answered
+  assert_no_leak
+  stop_server
+}
+
+@test "the limit of descriptors sinks while it runs: the same" {
+  start_server
+  hold_client -n 5
+  prlimit --pid "$server" --nofile=$((descriptors_at_start + 10)):100
+  did="$did; the test lowers the limit of descriptors"
+  fill_up
+  assert_shortage_is_bearable
+  did="$did; the test raises the limit again"
+  prlimit --pid "$server" --nofile=100:100
+  assert_curl_is_answered
+  stop_server
+}

@@ -1,0 +1,113 @@
+# What every program does that serves more than one client: examples 2 to 6,
+# and those of the appendix that serve the same way.
+
+load helpers
+
+setup_file() { probe; }
+
+@test "serves twenty clients one after the other" {
+  look=main
+  start_server
+  client -n 20 send "$request" read
+  assert_no_leak
+  [ "$(grep -c 'Hello, world!' "$dir/answer")" -eq 20 ] ||
+    fail '20 responses' "$(grep -c 'Hello, world!' "$dir/answer") responses"
+  [ "$(grep -c 'GET / HTTP/1.0' "$out")" -eq 20 ] ||
+    fail 'it prints 20 requests' "$(grep -c 'GET / HTTP/1.0' "$out") requests"
+  stop_server
+}
+
+@test "loses nothing when clients reset after their request" {
+  start_server
+  client -n 20 send "$request" reset
+  assert_curl_is_answered
+  assert_no_leak
+  stop_server
+}
+
+# The server, stopped meanwhile, finds the request, and a connection that it
+# can no longer answer.
+@test "survives a client that is gone when it answers: EPIPE, not SIGPIPE" {
+  look='send_response: MSG_NOSIGNAL'
+  start_server
+  kill -STOP "$server"
+  client send "$request" finish reset
+  kill -CONT "$server"
+  assert_said '^send: Broken pipe'
+  assert_lines_said 1
+  assert_curl_is_answered
+  assert_no_leak
+  stop_server
+}
+
+# ends_on SIGNAL: after it has closed a connection first, so that the port is in
+# TIME_WAIT.
+ends_on() {
+  start_server
+  assert_answer send "$request" read
+  stop_server "$1"
+  assert_lines_said 0
+  look='open_listener: SO_REUSEADDR'
+  did="$did; the test starts the server again on the same port"
+  start_on "$port"
+  assert_said '^listening'
+  stop_server
+}
+
+@test "ends quietly on SIGINT, and its port is free at once" { ends_on INT; }
+@test "ends quietly on SIGTERM, and its port is free at once" { ends_on TERM; }
+
+@test "ends at once while 100 clients are silent" {
+  start_server
+  hold_client -n 100 send 'GET / HT'
+  stop_server
+  assert_lines_said 0
+}
+
+@test "ends at once under load" {
+  local i
+  start_server
+  for i in 1 2 3; do start_client -n 900 send "$request" read; done
+  wait_for test -s "$answer"
+  stop_server INT
+  assert_lines_said 0
+}
+
+@test "ends at once when its parent has blocked SIGINT, SIGTERM and others" {
+  look='catch_signals: sigprocmask'
+  start_server env --block-signal=INT,TERM,ALRM,USR1
+  hold_client send 'GET / HT'
+  stop_server INT
+}
+
+# A pipe contains 64 KiB; then the server sleeps in write.
+@test "ends at once while nobody reads its output" {
+  local reader
+  mkfifo "$dir/pipe"
+  exec {reader}<>"$dir/pipe"
+  out=$dir/pipe start_server
+  start_client -n 12 fill 8188 send '\r\n\r\n' read
+  wait_for grep -q -z pipe_write "/proc/$server/wchan" ||
+    wait_for not ask --max-time 0.3
+  stop_server
+  exec {reader}<&-
+}
+
+not() { ! "$@"; }
+
+@test "goes on after SIGSTOP and SIGCONT" {
+  look='main: EINTR'
+  start_server
+  did='the test stops the server and lets it go on'
+  kill -STOP "$server"
+  wait_for grep -q '^State:.T' "/proc/$server/status"
+  kill -CONT "$server"
+  assert_curl_is_answered
+  stop_server
+}
+
+@test "ends at once while a client does not read a response of 20 MB" {
+  start_with_20_MB
+  hold_client send "$request"
+  stop_server
+}
