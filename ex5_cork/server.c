@@ -61,7 +61,8 @@ struct connection {
    only the pages that the program touches, usually one (4 KiB) per client. */
 static struct connection connections[MAX_DESCRIPTORS];
 
-/* True if the last accept4 failed because descriptors or memory were short. */
+/* True from the moment when accept4 fails for lack of descriptors or memory,
+   until a second has passed without an event. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -175,7 +176,6 @@ static bool accept_connection(int epoll, int listener)
         if (watch(epoll, EPOLL_CTL_MOD, listener, 0) == -1) die("epoll_ctl");
         return false;
     }
-    shortage = false;
     if (fd >= MAX_DESCRIPTORS) {
         fputs("table full: client refused\n", stderr);
         close(fd);
@@ -263,12 +263,13 @@ int main(int argc, char *argv[])
 
     for (;;) {
         struct epoll_event events[MAX_EVENTS];
-        /* In a shortage, wake up after 1,000 ms at the latest. */
+        /* In a shortage, try again after the next event, or after 1,000 ms. */
         int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
         /* EINTR: the program was stopped and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
         if (shortage && watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
             die("epoll_ctl");
+        if (ready == 0) shortage = false;
         for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
