@@ -163,7 +163,7 @@ static void lose(int fd, const char *call)
     close(fd);
 }
 
-/* Returns true if more clients may be in the queue. */
+/* Accepts one client. Returns true if more may be in the queue. */
 static bool accept_connection(int epoll, int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);

@@ -161,7 +161,8 @@ static void lose(int fd, const char *call)
     close(fd);
 }
 
-/* Returns true if more clients may be in the queue. */
+/* Accepts one client. Returns true if more may be in the queue; main need not
+   know, because level-triggered epoll reports them again. */
 static bool accept_connection(int epoll, int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
