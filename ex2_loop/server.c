@@ -32,8 +32,8 @@
    calls. */
 #define READ_SIZE 1024
 
-/* Length of the accept queue. The article uses 1. The kernel reduces a larger
-   value than net.core.somaxconn, which is SOMAXCONN by default. */
+/* Length of the accept queue. The article uses 1. The kernel reduces it to
+   net.core.somaxconn, if it is larger. */
 #define BACKLOG SOMAXCONN
 
 static const char response[] =

@@ -40,8 +40,8 @@
 /* A process may usually have fewer descriptors: ulimit -n prints the limit. */
 #define MAX_DESCRIPTORS 65536
 
-/* Length of the accept queue. The article uses 1. The kernel reduces a larger
-   value than net.core.somaxconn, which is SOMAXCONN by default. */
+/* Length of the accept queue. The article uses 1. The kernel reduces it to
+   net.core.somaxconn, if it is larger. */
 #define BACKLOG SOMAXCONN
 
 static const char response[] =

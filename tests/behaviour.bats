@@ -40,11 +40,11 @@ survives() {
 
 @test "prints the request before it answers, also into a file or a pipe" {
   look=print_request
-  start_traced write,sendto
+  start_traced write,writev,sendto
   assert_answer send "$request" read
   served
-  sed -n -E 's/^(write\(1|sendto\().*/\1/p' "$trace" >"$dir/calls"
-  printf '%s\n' 'write(1' 'sendto(' >"$dir/expected"
+  sed -n -E 's/^(write|send)(v?\(1,|to).*/\1/p' "$trace" | uniq >"$dir/calls"
+  printf 'write\nsend\n' >"$dir/expected"
   assert_bytes_equal "$dir/expected" "$dir/calls" 'two calls, in this order'
 }
 
@@ -145,8 +145,8 @@ assert_rejects() {
   start_server
   did='the test starts a second server on the same port'
   run timeout 5 "$bin/$EXAMPLE" "$port"
-  [[ $status -eq 1 && $output == 'bind: Address already in use' ]] ||
-    fail "status 1: bind: Address already in use" "status $status: $output"
+  [[ $status -eq 1 && $output =~ ^bind:\ $EADDRINUSE$ ]] ||
+    fail "status 1, and: bind: Address already in use" "status $status: $output"
   assert_curl_is_answered
   served
 }
@@ -159,8 +159,8 @@ assert_rejects() {
     did="${call%:*} fails with ENOMEM"
     run timeout 5 strace -o "$trace" -e "inject=${call%:*}:error=ENOMEM" \
       "$bin/$EXAMPLE" $((10000 + RANDOM % 20000))
-    [[ $status -eq 1 && $output == "${call#*:}: Cannot allocate memory" ]] ||
-      fail "status 1: ${call#*:}: Cannot allocate memory" "status $status: $output"
+    [[ $status -eq 1 && $output =~ ^${call#*:}:\ $ENOMEM$ ]] ||
+      fail "status 1, and: ${call#*:}: Cannot allocate memory" "status $status: $output"
   done
 }
 

@@ -5,7 +5,7 @@ EXAMPLE=ex3
 load helpers
 
 @test "registers, reads, answers and closes in the article's order" {
-  start_traced accept4,epoll_ctl,recvfrom,write,sendto,shutdown,close
+  start_traced accept4,epoll_ctl,recvfrom,write,writev,sendto,shutdown,close
   look='accept_connection, read_request, send_response, main: the first call that differs'
   assert_answer send "$request" read
   assert_no_leak

@@ -4,7 +4,7 @@ EXAMPLE=ex5
 load helpers
 
 @test "sets TCP_CORK before the response, and clears it after" {
-  start_traced accept4,epoll_ctl,recvfrom,setsockopt,write,sendto,shutdown,close
+  start_traced accept4,epoll_ctl,recvfrom,setsockopt,write,writev,sendto,shutdown,close
   look='read_request and send_response: the first call that differs'
   assert_answer send "$request" read
   assert_no_leak

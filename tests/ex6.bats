@@ -31,7 +31,7 @@ load helpers
 }
 
 @test "registers, reads, answers and closes as example 3 does" {
-  start_traced accept4,epoll_ctl,recvfrom,write,sendto,shutdown,close
+  start_traced accept4,epoll_ctl,recvfrom,write,writev,sendto,shutdown,close
   look='accept_connection, read_request, send_response, main: the first call that differs'
   assert_answer send "$request" read
   assert_no_leak

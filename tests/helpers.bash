@@ -11,6 +11,11 @@
 export PATIENCE
 request='GET / HTTP/1.0\r\n\r\n'
 
+# How C libraries say it: glibc, or musl.
+EMFILE='(Too many open files|No file descriptors available)'
+ENOMEM='(Cannot allocate memory|Out of memory)'
+EADDRINUSE='(Address already in use|Address in use)'
+
 setup() {
   top=${BATS_TEST_DIRNAME%/*}
   bin=$top/${BIN:-.}
@@ -156,7 +161,7 @@ start_server() {
       descriptors_at_start=$(descriptors)
       return
     fi
-    grep -q '^bind: Address already in use' "$err" || break
+    grep -q -E "^bind: $EADDRINUSE" "$err" || break
   done
   local look='open_listener and main'
   fail "the server prints 'listening: ...' within $PATIENCE s" \
@@ -473,10 +478,11 @@ assert_calls() {
   local name='[a-z0-9_]+'
   sed -n -E "s/^epoll_ctl\(.*(EPOLL_CTL_[A-Z]+), [0-9]+, \{events=([A-Z|0]+).*/\1 \2/
     s/^setsockopt\(.*(TCP_[A-Z]+), \[([01])\].*/\1 \2/
-    s/^write\(1, .*/write/
+    s/^writev?\(1, .*/write/
     s/^($name)\(.*/\1/
     s/^(recv|send)(from|to)/\1/
-    /^accept4?\$/,/^close\$/p" "$trace" >"$dir/calls"
+    /^accept4?\$/,/^close\$/p" "$trace" |
+    awk '$0 != "write" || last != "write"; { last = $0 }' >"$dir/calls"
   local calls call before=accept i=0
   mapfile -t calls <"$dir/calls"
   for call in "$@"; do
