@@ -220,8 +220,8 @@ static void read_request(int epoll, int fd)
     const struct connection *c = &connections[fd];
     ssize_t n = receive_some(fd);
     while (n > 0 && c->received < MAX_REQUEST) n = receive_some(fd);
-    /* Check this before n: a client may end its stream right after the
-       request, and wait for the response. */
+    /* Check this before n: the last recv may have found the end of the stream
+       right after the request, while the client waits for the response. */
     if (is_complete(c->request, c->received)) {
         if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT | EPOLLET) == -1)
             lose(fd, "epoll_ctl");

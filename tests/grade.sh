@@ -48,6 +48,10 @@ if [ $# -gt 0 ]; then
   grade "$1"
   exit
 fi
+if ! compgen -G 'mine/ex[1-6]/server.c' >/dev/null; then
+  echo 'there is no program in mine/; make start4 begins one'
+  exit 1
+fi
 status=0
 for n in 1 2 3 4 5 6; do
   if [ -e "mine/ex$n/server.c" ]; then grade "$n" || status=1; fi

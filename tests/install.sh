@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # usage: install.sh TOOL...
 #
-# Installs with the system's package manager those of the tools that are not
-# there, and says which. Exits with 1 if it knows no package manager here.
+# Installs the tools that are missing with the system's package manager, and says
+# which. Exits with 1 if it knows no package manager here.
 set -euo pipefail
 
 missing=()
 for tool in "$@"; do
-  command -v "$tool" >/dev/null || missing+=("$tool")
+  case $tool in
+    # A library of Python, not a command.
+    selenium) python3 -c 'import selenium' 2>/dev/null || missing+=(python3-selenium) ;;
+    *) command -v "$tool" >/dev/null || missing+=("$tool") ;;
+  esac
 done
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
@@ -24,7 +28,7 @@ else
   exit 1
 fi
 
-# The package that a tool comes in, where it does not bear the tool's name.
+# The package that contains a tool, where it has another name.
 packages=()
 for tool in "${missing[@]}"; do
   case $manager:$tool in
@@ -41,6 +45,11 @@ for tool in "${missing[@]}"; do
     pacman:ab) packages+=(apache) ;;
     apt-get:gnuplot) packages+=(gnuplot-nox) ;;
     apt-get:column) packages+=(bsdextrautils) ;;
+    apt-get:musl-gcc) packages+=(musl-tools) ;;
+    dnf:musl-gcc | apk:musl-gcc) packages+=(musl-gcc) ;;
+    pacman:musl-gcc) packages+=(musl) ;;
+    apt-get:chromedriver) packages+=(chromium-driver) ;;
+    *:ip) packages+=(iproute2) ;;
     dnf:pgrep | pacman:pgrep) packages+=(procps-ng) ;;
     *:pgrep) packages+=(procps) ;;
     *:column) packages+=(util-linux) ;;
