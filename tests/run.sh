@@ -26,7 +26,7 @@ parts_of() {
     ex2) printf '%s\n' 'ex2 loop' behaviour failures ;;
     ex4) printf '%s\n' 'ex4 epoll' 'loop behaviour' 'failures epoll_failures' ;;
     ex?) printf '%s\n' "$1 epoll" 'loop level behaviour' 'failures epoll_failures' ;;
-    a_select | b_poll) printf '%s\n' "$1" 'loop behaviour' failures ;;
+    a_select | b_poll) printf '%s\n' "$1 epoll" 'loop behaviour' failures ;;
     *) echo "$1" ;;
   esac
 }

@@ -1,106 +1,112 @@
 /*
  * Appendix B: example 3 over poll.
  *
- * Shows: the same service without epoll. The program keeps the list of its
- * descriptors itself, hands the whole of it to every poll, and looks through
- * it afterwards for those that are ready.
+ * Shows: the same service without epoll. The program itself keeps the list of
+ * what it waits for. This list is what epoll keeps in the kernel. Every poll
+ * passes the whole list to the kernel, and the program searches the answer.
  *
- * New since example 3: an array of struct pollfd in place of the epoll
- * instance, and a scan of it.
+ * New since example 3: an array of struct pollfd instead of the epoll
+ * instance, a search, and a loop around accept4.
  *
  * Try it: make b_poll && strace -e /poll ./b_poll, leave nc localhost 8080 open
- * in a few terminals and run curl -i localhost:8080 in another: each poll names
- * every client, the silent ones too.
+ * in a few terminals and run curl -i localhost:8080 in another: each poll lists
+ * every client, also the silent ones.
  *
- * Still wrong: if all clients are silent but one, poll looks at all of them to
- * find it, and so does the program: 10,000 looks for one message. Example 3
- * leaves the list with the kernel, and is handed that one alone.
+ * Limits: poll looks at every client, even if only one of them is ready. Among
+ * 10,000 clients, it looks 10,000 times for one message. Example 3 gets only
+ * that message from epoll_wait.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* A longer request is refused: without a limit, one client could fill the
+   memory. Real requests are shorter than this. */
 #define MAX_REQUEST 8192
-/* What one recv asks for: the article's value, so that a long request takes
-   more than one. */
+
+/* Bytes requested per recv, as in the article. A long request needs several
+   calls. */
 #define READ_SIZE 1024
+
+/* Clients accepted per event. The other clients wait that long. */
 #define MAX_ACCEPTS 64
+
+/* A process may usually have fewer descriptors: ulimit -n prints the limit. */
 #define MAX_DESCRIPTORS 65536
 
-/* How many clients may wait to be accepted; the article has 1. */
-#ifndef BACKLOG
+/* Length of the accept queue. The article uses 1. The kernel reduces it to
+   net.core.somaxconn, if it is larger. */
 #define BACKLOG SOMAXCONN
-#endif
 
 static const char response[] =
     "HTTP/1.0 200 OK\r\nDate: Mon, 1 Jan 1996 01:01:01 GMT\r\n"
     "Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
 
-/* One client. What a blocking program keeps in local variables while it waits,
-   this one has to write down. */
+/* State of one client, kept between events. Example 2 keeps it in local
+   variables. */
 struct connection {
-    int fd;
     size_t received;
-    size_t sent;
+    const char *unsent; /* the rest of the response */
     char request[MAX_REQUEST];
 };
 
-/* The open connections, by their descriptors. */
-static struct connection *connections[MAX_DESCRIPTORS];
+/* One entry for each descriptor: 513 MiB of virtual memory. The kernel provides
+   only the pages that the program touches, usually one (4 KiB) per client. */
+static struct connection connections[MAX_DESCRIPTORS];
 
-/* What poll is asked, and what it answers, by descriptor as well. A slot whose
-   fd is -1 is passed over, by poll and by the scan; but that takes time too, up
-   to the highest in use. */
+/* The list of what the program waits for: one entry for each descriptor. poll
+   ignores an entry whose fd is -1. */
 static struct pollfd watched[MAX_DESCRIPTORS];
-static int highest;
 
-static volatile sig_atomic_t interrupted;
+/* Length of the list: the highest descriptor in it, plus one. */
+static int watched_length;
 
-/* A signal that comes after the flag was tested, but before the call that
-   blocks, does not wake that call. The alarm does, a second later. */
-static void interrupt(int signal_number)
-{
-    interrupted = signal_number;
-    alarm(1);
-}
+/* True from the moment when accept4 fails for lack of descriptors or memory,
+   until a second has passed without an event. */
+static bool shortage;
 
+/* For a failure after which the program can serve nobody: prints the call and
+   the reason, and exits. */
 static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
 }
 
-/* Like die, but for one client: the caller closes its connection. */
-static int lost(const char *call)
+/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
+   closes all descriptors. */
+static void end(int signal_number)
 {
-    perror(call);
-    return -1;
+    (void)signal_number;
+    _exit(EXIT_SUCCESS);
 }
 
-/* Without SA_RESTART, so that a call that blocks fails with EINTR. SIGALRM as
-   well, for it would end the program otherwise. */
+/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
 static void catch_signals(void)
 {
-    const struct sigaction action = {.sa_handler = interrupt};
+    const struct sigaction action = {.sa_handler = end};
     if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1 ||
-        sigaction(SIGALRM, &action, NULL) == -1)
+        sigaction(SIGTERM, &action, NULL) == -1)
         die("sigaction");
+    /* A program inherits the set of blocked signals. sa_mask is empty, so
+       this blocks none. */
+    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
+        die("sigprocmask");
 }
 
-/* Returns the port that the command line names, or 8080. */
+/* Returns the port given on the command line, or 8080. */
 static in_port_t port_argument(int argc, char *argv[])
 {
     if (argc < 2) return 8080;
-    /* strtol alone would take " 80", "+80" and "80x". */
+    /* strtol alone would accept " 80", "+80" and "80x". */
     size_t digits = strspn(argv[1], "0123456789");
     long port = strtol(argv[1], NULL, 10);
     if (argc == 2 && argv[1][digits] == '\0' && port >= 1 && port <= 65535)
@@ -110,35 +116,35 @@ static in_port_t port_argument(int argc, char *argv[])
     exit(2);
 }
 
-/* Returns a socket that listens on the port of every IPv4 address. */
+/* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (listener == -1) die("socket");
 
-    /* The connections of a server that has just ended stay in TIME_WAIT for a
-       minute, and for that long bind would fail. */
+    /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
+       SO_REUSEADDR, bind would fail until then. */
     int on = 1;
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
         die("setsockopt");
 
-    /* All other fields are 0, and an address of 0 is INADDR_ANY. */
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
+    any.sin_addr.s_addr = htonl(INADDR_ANY);
     if (bind(listener, (struct sockaddr *)&any, sizeof any) == -1) die("bind");
     if (listen(listener, BACKLOG) == -1) die("listen");
     return listener;
 }
 
-/* A request ends at its first blank line, wherever recv may have cut it. */
-static int is_complete(const char *request, size_t length)
+/* A request ends with its first blank line. recv may cut it anywhere. */
+static bool is_complete(const char *request, size_t length)
 {
     return memmem(request, length, "\n\n", 2) != NULL ||
            memmem(request, length, "\n\r\n", 3) != NULL;
 }
 
-/* With fwrite, because a request may hold NUL bytes; flushed, so that it is
-   seen at once, through a pipe as well. The last two bytes are left out, as in
-   the article: mostly they are the blank line. */
+/* fwrite, because a request may contain NUL bytes. fflush, so that output
+   appears at once even through a pipe. As in the article, without the last two
+   bytes: usually they are part of the blank line. */
 static void print_request(const char *request, size_t length)
 {
     puts("----------------------------------------");
@@ -147,133 +153,117 @@ static void print_request(const char *request, size_t length)
     fflush(stdout);
 }
 
-/* Returns 1: accept may be called again. A signal, or a client that left while
-   it waited, is no trouble. Anything else is taken for a shortage: the client
-   stays in the queue, and accept would fail again at once, so wait. */
-static int accept_failed(void)
-{
-    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return 1;
-    perror("accept");
-    sleep(1);
-    return 1;
-}
-
-/* Adds fd, or changes what is reported of it. The slot is new as a whole: it
-   keeps no answer about another that had the same descriptor. */
+/* Adds fd to the list or replaces its event mask. */
 static void watch(int fd, short events)
 {
-    watched[fd] = (struct pollfd){.fd = fd, .events = events};
-    if (fd > highest) highest = fd;
+    while (watched_length <= fd) watched[watched_length++].fd = -1;
+    watched[fd].fd = fd;
+    watched[fd].events = events;
 }
 
-/* poll reports a descriptor that is closed, POLLNVAL, as long as it is asked.
-   The listener stays, so the search for the highest ends there. */
-static void close_connection(struct connection *c)
+/* poll reports a closed descriptor (POLLNVAL) until its entry is empty. The
+   listener stays in the list, so the search for its new end stops there. */
+static void close_connection(int fd)
 {
-    connections[c->fd] = NULL;
-    watched[c->fd].fd = -1;
-    while (watched[highest].fd == -1) highest--;
-    close(c->fd);
-    free(c);
+    watched[fd].fd = -1;
+    while (watched[watched_length - 1].fd == -1) watched_length--;
+    close(fd);
 }
 
-/* Returns 1 if there may be another client, 0 if there is none, or -1 if one
-   may have been left in the queue. */
-static int accept_connection(int listener, long last)
+/* A failure that concerns one client costs that client only. */
+static void lose(int fd, const char *call)
+{
+    perror(call);
+    close_connection(fd);
+}
+
+/* Accepts one client. Returns true if more may be in the queue. */
+static bool accept_connection(int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-    if (fd == -1 && errno == EAGAIN) return 0;
+    if (fd == -1 && errno == EAGAIN) return false;
+    /* The client gave up while it was in the queue: take the next one. */
+    if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
     if (fd == -1) {
-        accept_failed();
-        return -1;
+        /* Out of descriptors or memory. The client stays in the queue, so
+           poll would report it again and again: stop watching the listener.
+           main tries again later. */
+        if (!shortage) perror("accept4");
+        shortage = true;
+        watch(listener, 0);
+        return false;
     }
-
-    /* Descriptors are given out from the lowest up. If a client kept the last
-       one, accept could not even take the next client to turn it away. */
-    struct connection *c = fd < last ? malloc(sizeof *c) : NULL;
-    if (c == NULL) {
-        fputs("out of descriptors or memory: client turned away\n", stderr);
+    if (fd >= MAX_DESCRIPTORS) {
+        fputs("table full: client refused\n", stderr);
         close(fd);
-        return 1;
+        return true;
     }
-    c->fd = fd;
-    c->received = 0;
-    c->sent = 0;
-    connections[fd] = c;
+    connections[fd].received = 0;
+    connections[fd].unsent = response;
     watch(fd, POLLIN);
-    return 1;
+    return true;
 }
 
-/* Goes on until the queue is empty, for each poll costs a look at everyone;
-   but not for ever, for more may come as fast as they are accepted. */
-static void accept_connections(int listener, long last)
+/* Goes on until the queue is empty, because every poll looks at all clients;
+   but at most MAX_ACCEPTS, because clients may arrive as fast as we accept
+   them. */
+static void accept_connections(int listener)
 {
-    int result = 1;
-    for (int i = 0; i < MAX_ACCEPTS && result == 1; i++)
-        result = accept_connection(listener, last);
+    for (int i = 0; i < MAX_ACCEPTS; i++)
+        if (!accept_connection(listener)) return;
 }
 
-/* Returns 1 if there may be more, 0 if not, or -1 if nothing more can come. */
-static int receive(struct connection *c)
+/* Calls recv once. Returns its result. */
+static ssize_t receive_some(int fd)
 {
+    struct connection *c = &connections[fd];
     size_t room = MAX_REQUEST - c->received;
     if (room > READ_SIZE) room = READ_SIZE;
-    ssize_t n = recv(c->fd, c->request + c->received, room, 0);
-    if (n == -1 && errno == EAGAIN) return 0;
-    if (n == -1 && errno == EINTR) return 1;
-    if (n == -1) return lost("recv");
-    /* The client's end of stream, and all that recv returns from now on. */
-    if (n == 0) return -1;
-    c->received += (size_t)n;
-    return c->received < MAX_REQUEST;
+    ssize_t n = recv(fd, c->request + c->received, room, 0);
+    if (n > 0) c->received += (size_t)n;
+    return n;
 }
 
-/* Returns 0, or -1 if the connection is to be closed. */
-static int read_request(struct connection *c)
+/* POLLIN: the client has sent something, or has left. */
+static void read_request(int fd)
 {
-    int result = receive(c);
-    /* Asked before the result is: a client may end its stream right after the
-       request, and wait for the response. */
+    const struct connection *c = &connections[fd];
+    ssize_t n = receive_some(fd);
     if (is_complete(c->request, c->received)) {
-        watch(c->fd, POLLOUT);
+        watch(fd, POLLOUT);
         print_request(c->request, c->received);
-        return 0;
+    } else if (n == -1 && errno != EAGAIN) {
+        lose(fd, "recv");
+    } else if (n == 0 || c->received == MAX_REQUEST) {
+        fprintf(stderr, "no complete request in %zu bytes\n", c->received);
+        close_connection(fd);
     }
-    if (c->received < MAX_REQUEST && result != -1) return 0;
-    fprintf(stderr, "no complete request in %zu bytes\n", c->received);
-    return -1;
 }
 
-/* Returns 1 if there is more to send, 0 if not or not now, or -1 if the
-   connection is to be closed. */
-static int send_response(struct connection *c)
+/* Calls send once. Returns its result. */
+static ssize_t send_some(int fd)
 {
-    /* Without the flag, a client that has left ends us with SIGPIPE. */
-    ssize_t n = send(c->fd, response + c->sent, strlen(response) - c->sent,
-                     MSG_NOSIGNAL);
-    if (n == -1 && errno == EAGAIN) return 0;
-    if (n == -1 && errno == EINTR) return 1;
-    if (n == -1) return lost("send");
-    /* The kernel may have taken a part only. */
-    c->sent += (size_t)n;
-    if (c->sent < strlen(response)) return 1;
-
-    watch(c->fd, 0);
-    /* Once both directions are shut, POLLHUP comes, at once. A client that
-       has reset the connection meanwhile makes shutdown fail: ENOTCONN. */
-    return shutdown(c->fd, SHUT_RDWR);
+    struct connection *c = &connections[fd];
+    /* MSG_NOSIGNAL: get the error EPIPE instead of a fatal SIGPIPE if the
+       client is gone. */
+    ssize_t n = send(fd, c->unsent, strlen(c->unsent), MSG_NOSIGNAL);
+    /* send may accept only part of the data. */
+    if (n > 0) c->unsent += n;
+    return n;
 }
 
-/* Interest is in one thing at a time, so one bit at most is set of POLLIN and
-   POLLOUT. POLLHUP and POLLERR come unasked; alone, they mean the end. */
-static void handle_event(struct connection *c, short events)
+/* POLLOUT: the kernel has room for data to send. */
+static void send_response(int fd)
 {
-    int result = -1;
-    if (events & POLLIN)
-        result = read_request(c);
-    else if (events & POLLOUT)
-        result = send_response(c);
-    if (result == -1) close_connection(c);
+    ssize_t n = send_some(fd);
+    if (n == -1 && errno != EAGAIN) {
+        lose(fd, "send");
+    } else if (*connections[fd].unsent == '\0') {
+        /* Shutting down both directions makes the kernel report POLLHUP
+           immediately. It fails if the client has reset the connection. */
+        watch(fd, 0);
+        if (shutdown(fd, SHUT_RDWR) == -1) close_connection(fd);
+    }
 }
 
 int main(int argc, char *argv[])
@@ -281,37 +271,31 @@ int main(int argc, char *argv[])
     in_port_t port = port_argument(argc, argv);
     catch_signals();
     int listener = open_listener(port);
-    /* accept would wait for the next client if another process, or an error
-       of the network, had taken this one after its event. */
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) == -1) die("fcntl");
-    long last = sysconf(_SC_OPEN_MAX) - 1;
-    if (last >= MAX_DESCRIPTORS) last = MAX_DESCRIPTORS - 1;
-    /* So many were open from the start that none is left for a client. */
-    if (listener + 1 >= last) {
-        errno = EMFILE;
-        die("socket");
-    }
-    for (int fd = 0; fd <= last; fd++) watched[fd].fd = -1;
+    /* The program may inherit so many open descriptors that the listener does
+       not fit into the list. */
+    errno = EMFILE;
+    if (listener >= MAX_DESCRIPTORS) die("socket");
     watch(listener, POLLIN);
     fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
 
-    while (!interrupted) {
-        int ready = poll(watched, (nfds_t)highest + 1, -1);
+    for (;;) {
+        /* In a shortage, try again after the next event, or after 1,000 ms. */
+        int ready = poll(watched, (nfds_t)watched_length, shortage ? 1000 : -1);
+        /* EINTR: a signal interrupted poll. No client is ready. */
         if (ready == -1 && errno != EINTR) die("poll");
-        /* A connection ends at its own turn only, so what is still to be looked
-           at cannot be about another that had the same descriptor. */
-        for (int fd = 0; ready > 0 && !interrupted; fd++) {
+        if (shortage) watch(listener, POLLIN);
+        if (ready == 0) shortage = false;
+        for (int fd = 0; ready > 0; fd++) {
             if (watched[fd].revents == 0) continue;
             ready--;
             if (fd == listener)
-                accept_connections(listener, last);
-            else
-                handle_event(connections[fd], watched[fd].revents);
+                accept_connections(listener);
+            else if (watched[fd].revents & POLLIN)
+                read_request(fd);
+            else if (watched[fd].revents & POLLOUT)
+                send_response(fd);
+            else /* POLLHUP or POLLERR, which are always reported */
+                close_connection(fd);
         }
     }
-
-    for (int fd = 0; fd <= last; fd++)
-        if (connections[fd] != NULL) close_connection(connections[fd]);
-    close(listener);
-    return EXIT_SUCCESS;
 }

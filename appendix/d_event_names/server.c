@@ -1,26 +1,26 @@
 /*
  * Appendix D: the events of epoll, by their names.
  *
- * Shows: which event each thing that a client does brings about. Every event
- * that epoll_wait returns is printed, with the time and the descriptor; what
- * clients send is printed as it comes, and what is typed is sent to all.
+ * Shows: which event follows from what a client does. The program prints every
+ * event that epoll_wait returns, with the time and the descriptor. It prints
+ * what clients send, and sends what is typed to all clients.
  *
- * New since example 3: the events are given their names, standard input is
- * watched beside the sockets, and interest in an event ends with its reason: a
- * level-triggered event that is asked for and not dealt with never ends.
+ * New since example 3: the names of the events, standard input beside the
+ * sockets, and an event mask for each client. A bit leaves the mask when it has
+ * no more use. Otherwise a level-triggered event would be reported forever.
  *
  * Try it: make d_event_names && ./d_event_names, then nc localhost 9999 in a
  * second terminal. Type a line in both, and end nc with Ctrl-C.
  *
- * Still wrong: a client that does not read is kept 8 KiB of what is typed, once
- * the kernel's buffers are full, and misses the rest. And what clients send may
- * give orders to the terminal; appendix C does not print it.
+ * Limits: a client that does not read gets only what fits in the buffers of the
+ * kernel and 8 KiB here. And a client may send control characters that change
+ * the terminal; appendix C does not print what clients send.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,16 +29,23 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Text kept for one client. Without a limit, a client that does not read could
+   fill the memory. A typed line is shorter than this. */
 #define MAX_TEXT 8192
-/* What one recv asks for, so that a long text is reported more than once. */
+
+/* Bytes requested per recv, as in the article. A long text needs several calls,
+   so it is reported several times. */
 #define READ_SIZE 1024
+
+/* Events taken per epoll_wait. The next call returns those that are left. */
 #define MAX_EVENTS 64
+
+/* A process may usually have fewer descriptors: ulimit -n prints the limit. */
 #define MAX_DESCRIPTORS 65536
 
-/* How many clients may wait to be accepted. */
-#ifndef BACKLOG
+/* Length of the accept queue. The article uses 1. The kernel reduces it to
+   net.core.somaxconn, if it is larger. */
 #define BACKLOG SOMAXCONN
-#endif
 
 static const struct {
     uint32_t bit;
@@ -48,58 +55,60 @@ static const struct {
     {EPOLLRDHUP, "EPOLLRDHUP"}, {EPOLLERR, "EPOLLERR"}, {EPOLLHUP, "EPOLLHUP"},
 };
 
-/* One client: the events that are asked for, and the text that waits to be sent
-   to it. */
+/* State of one client, kept between events. Example 2 keeps it in local
+   variables. */
 struct connection {
-    int fd;
-    uint32_t events;
-    size_t length;
-    size_t sent;
+    size_t unsent; /* bytes of text that wait for EPOLLOUT */
     char text[MAX_TEXT];
 };
 
-/* The open connections, by their descriptors. */
-static struct connection *connections[MAX_DESCRIPTORS];
+/* One entry for each descriptor: 513 MiB of virtual memory. The kernel provides
+   only the pages that the program touches, usually one (4 KiB) per client. */
+static struct connection connections[MAX_DESCRIPTORS];
 
-static volatile sig_atomic_t interrupted;
+/* The event mask of each client, or 0 for a descriptor without one. Not in
+   struct connection, because read_typed searches this table: 256 KiB instead of
+   513 MiB. */
+static uint32_t masks[MAX_DESCRIPTORS];
 
-/* A signal that comes after the flag was tested, but before the call that
-   blocks, does not wake that call. The alarm does, a second later. */
-static void interrupt(int signal_number)
-{
-    interrupted = signal_number;
-    alarm(1);
-}
+/* True from the moment when accept4 fails for lack of descriptors or memory,
+   until a second has passed without an event. */
+static bool shortage;
 
+/* For a failure after which the program can serve nobody: prints the call and
+   the reason, and exits. */
 static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
 }
 
-/* Like die, but for one client: the caller closes its connection. */
-static int lost(const char *call)
+/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
+   closes all descriptors. */
+static void end(int signal_number)
 {
-    perror(call);
-    return -1;
+    (void)signal_number;
+    _exit(EXIT_SUCCESS);
 }
 
-/* Without SA_RESTART, so that a call that blocks fails with EINTR. SIGALRM as
-   well, for it would end the program otherwise. */
+/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
 static void catch_signals(void)
 {
-    const struct sigaction action = {.sa_handler = interrupt};
+    const struct sigaction action = {.sa_handler = end};
     if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1 ||
-        sigaction(SIGALRM, &action, NULL) == -1)
+        sigaction(SIGTERM, &action, NULL) == -1)
         die("sigaction");
+    /* A program inherits the set of blocked signals. sa_mask is empty, so
+       this blocks none. */
+    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
+        die("sigprocmask");
 }
 
-/* Returns the port that the command line names, or 9999. */
+/* Returns the port given on the command line, or 9999. */
 static in_port_t port_argument(int argc, char *argv[])
 {
     if (argc < 2) return 9999;
-    /* strtol alone would take " 80", "+80" and "80x". */
+    /* strtol alone would accept " 80", "+80" and "80x". */
     size_t digits = strspn(argv[1], "0123456789");
     long port = strtol(argv[1], NULL, 10);
     if (argc == 2 && argv[1][digits] == '\0' && port >= 1 && port <= 65535)
@@ -109,34 +118,33 @@ static in_port_t port_argument(int argc, char *argv[])
     exit(2);
 }
 
-/* Returns a socket that listens on the port of every IPv4 address. */
+/* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (listener == -1) die("socket");
 
-    /* The connections of a server that has just ended stay in TIME_WAIT for a
-       minute, and for that long bind would fail. */
+    /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
+       SO_REUSEADDR, bind would fail until then. */
     int on = 1;
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
         die("setsockopt");
 
-    /* All other fields are 0, and an address of 0 is INADDR_ANY. */
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
+    any.sin_addr.s_addr = htonl(INADDR_ANY);
     if (bind(listener, (struct sockaddr *)&any, sizeof any) == -1) die("bind");
     if (listen(listener, BACKLOG) == -1) die("listen");
     return listener;
 }
 
-/* Starts a line of stderr: the time, and the descriptor that it is about. */
+/* Starts a line on stderr: the time and the descriptor. */
 static void start_line(int fd)
 {
     struct timespec now;
-    struct tm day;
     clock_gettime(CLOCK_REALTIME, &now);
-    localtime_r(&now.tv_sec, &day);
-    fprintf(stderr, "%02d:%02d:%02d.%03ld  fd %d  ", day.tm_hour, day.tm_min,
-            day.tm_sec, now.tv_nsec / 1000000, fd);
+    char time_text[sizeof "23:59:59"];
+    strftime(time_text, sizeof time_text, "%T", localtime(&now.tv_sec));
+    fprintf(stderr, "%s.%03ld  fd %d  ", time_text, now.tv_nsec / 1000000, fd);
 }
 
 static void print_event(int fd, uint32_t events)
@@ -149,170 +157,159 @@ static void print_event(int fd, uint32_t events)
         separator = "|";
         events &= ~names[i].bit;
     }
-    /* What has no name here is not kept back. */
+    /* Bits that the table does not name. */
     if (events != 0) fprintf(stderr, "%s0x%x", separator, events);
     fputc('\n', stderr);
 }
 
-/* Returns 1: accept may be called again. A signal, or a client that left while
-   it waited, is no trouble. Anything else is taken for a shortage: the client
-   stays in the queue, and accept would fail again at once, so wait. */
-static int accept_failed(void)
-{
-    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return 1;
-    perror("accept");
-    sleep(1);
-    return 1;
-}
-
-/* Adds fd with EPOLL_CTL_ADD, or changes what is reported of it with
-   EPOLL_CTL_MOD: the new mask replaces the old one whole. */
+/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD). */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
     return epoll_ctl(epoll, operation, fd, &event);
 }
 
-/* close also ends the registration, for no other descriptor refers to this
-   socket. */
-static void close_connection(struct connection *c)
+/* close also ends the registration. */
+static void close_connection(int fd)
 {
-    connections[c->fd] = NULL;
-    close(c->fd);
-    free(c);
+    start_line(fd);
+    fputs("closed\n", stderr);
+    masks[fd] = 0;
+    close(fd);
 }
 
-/* Returns 1 if there may be another client, 0 if there is none, or -1 if one
-   may have been left in the queue. */
-static int accept_connection(int epoll, int listener, long last)
+/* A failure that concerns one client costs that client only. */
+static void lose(int fd, const char *call)
+{
+    perror(call);
+    close_connection(fd);
+}
+
+/* Accepts one client. Returns true if more may be in the queue; main need not
+   know, because level-triggered epoll reports them again. */
+static bool accept_connection(int epoll, int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-    if (fd == -1 && errno == EAGAIN) return 0;
+    if (fd == -1 && errno == EAGAIN) return false;
+    /* The client gave up while it was in the queue: take the next one. */
+    if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
     if (fd == -1) {
-        accept_failed();
-        return -1;
+        /* Out of descriptors or memory. The client stays in the queue, so
+           epoll would report it again and again: stop watching the listener.
+           main tries again later. */
+        if (!shortage) perror("accept4");
+        shortage = true;
+        if (watch(epoll, EPOLL_CTL_MOD, listener, 0) == -1) die("epoll_ctl");
+        return false;
     }
-
-    /* Descriptors are given out from the lowest up. If a client kept the last
-       one, accept could not even take the next client to turn it away. */
-    struct connection *c = fd < last ? malloc(sizeof *c) : NULL;
-    if (c == NULL) {
-        fputs("out of descriptors or memory: client turned away\n", stderr);
+    if (fd >= MAX_DESCRIPTORS) {
+        fputs("table full: client refused\n", stderr);
         close(fd);
-        return 1;
+        return true;
     }
-    c->fd = fd;
-    c->events = EPOLLIN | EPOLLPRI | EPOLLRDHUP;
-    c->length = 0;
-    c->sent = 0;
-    connections[fd] = c;
     start_line(fd);
     fputs("accepted\n", stderr);
-    if (watch(epoll, EPOLL_CTL_ADD, fd, c->events) == -1) {
-        perror("epoll_ctl");
-        close_connection(c);
-    }
-    return 1;
+    connections[fd].unsent = 0;
+    masks[fd] = EPOLLIN | EPOLLPRI | EPOLLRDHUP;
+    if (watch(epoll, EPOLL_CTL_ADD, fd, masks[fd]) == -1) lose(fd, "epoll_ctl");
+    return true;
 }
 
-/* Returns 0, or -1 if the connection is to be closed. */
-static int receive(struct connection *c, int flags)
+/* Calls recv once. Returns its result. */
+static ssize_t receive_some(int fd, int flags)
 {
     char text[READ_SIZE];
-    ssize_t n = recv(c->fd, text, sizeof text, flags);
-    if (n == -1 && (errno == EAGAIN || errno == EINTR)) return 0;
-    if (n == -1) return lost("recv");
-    /* The end of the stream would be reported for ever. What is typed may still
-       wait to be sent. */
-    if (n == 0) c->events &= EPOLLOUT;
+    ssize_t n = recv(fd, text, sizeof text, flags);
+    if (n == -1) return n;
     fwrite(text, 1, (size_t)n, stdout);
     fflush(stdout);
-    return 0;
+    /* End of stream: it would be reported forever. Text may still wait to be
+       sent. */
+    if (n == 0) masks[fd] &= EPOLLOUT;
+    return n;
 }
 
-/* Returns 0, or -1 if the connection is to be closed. */
-static int send_text(struct connection *c)
+/* Calls send once. Returns its result. */
+static ssize_t send_some(int fd)
 {
-    /* Without the flag, a client that has left ends us with SIGPIPE. */
-    ssize_t n =
-        send(c->fd, c->text + c->sent, c->length - c->sent, MSG_NOSIGNAL);
-    if (n == -1 && (errno == EAGAIN || errno == EINTR)) return 0;
-    if (n == -1) return lost("send");
-    /* The kernel may have taken a part only. */
-    c->sent += (size_t)n;
-    if (c->sent < c->length) return 0;
-    c->length = 0;
-    c->sent = 0;
-    /* Nearly always there is room to send, so EPOLLOUT without a text to send
-       would be reported for ever. */
-    c->events &= ~EPOLLOUT;
-    return 0;
+    struct connection *c = &connections[fd];
+    /* MSG_NOSIGNAL: get the error EPIPE instead of a fatal SIGPIPE if the
+       client is gone. */
+    ssize_t n = send(fd, c->text, c->unsent, MSG_NOSIGNAL);
+    if (n == -1) return n;
+    /* send may accept only part of the data. */
+    c->unsent -= (size_t)n;
+    memmove(c->text, c->text + n, c->unsent);
+    /* The kernel nearly always has room. Without data to send, EPOLLOUT would
+       be reported forever. */
+    if (c->unsent == 0) masks[fd] &= ~EPOLLOUT;
+    return n;
 }
 
-/* Any of the bits may come together. EPOLLHUP and EPOLLERR come unasked; alone,
-   they mean the end. Returns 0, or -1 if the connection is to be closed. */
-static int respond(struct connection *c, uint32_t events)
+/* One event may contain several bits. */
+static void handle_event(int epoll, int fd, uint32_t events)
 {
-    if (!(events & ~(EPOLLHUP | EPOLLERR))) return -1;
-    /* The client ends its stream once, but has ended it from then on. */
-    c->events &= ~(events & EPOLLRDHUP);
-    if ((events & EPOLLPRI) && receive(c, MSG_OOB) == -1) return -1;
-    if ((events & EPOLLIN) && receive(c, 0) == -1) return -1;
-    if ((events & EPOLLOUT) && send_text(c) == -1) return -1;
-    return 0;
+    uint32_t old_mask = masks[fd];
+    /* The client ends its stream once, but EPOLLRDHUP would be reported
+       forever. */
+    masks[fd] &= ~(events & EPOLLRDHUP);
+    ssize_t n = 0;
+    if (events & EPOLLPRI) n = receive_some(fd, MSG_OOB);
+    if (n != -1 && (events & EPOLLIN)) n = receive_some(fd, 0);
+    if (n == -1 && errno != EAGAIN)
+        lose(fd, "recv");
+    else if ((events & EPOLLOUT) && send_some(fd) == -1 && errno != EAGAIN)
+        lose(fd, "send");
+    else if (masks[fd] != old_mask &&
+             watch(epoll, EPOLL_CTL_MOD, fd, masks[fd]) == -1)
+        lose(fd, "epoll_ctl");
+    /* Shutting down both directions makes the kernel report EPOLLHUP
+       immediately. It fails if the client has reset the connection. */
+    else if (masks[fd] == 0 && shutdown(fd, SHUT_RDWR) == -1)
+        close_connection(fd);
 }
 
-/* Returns 0, or -1 if the connection is to be closed. */
-static int change_interest(int epoll, struct connection *c)
+/* Keeps text for a client until EPOLLOUT reports that there is room to send. */
+static void keep_text(int epoll, int fd, const char *text, size_t length)
 {
-    if (watch(epoll, EPOLL_CTL_MOD, c->fd, c->events) == -1)
-        return lost("epoll_ctl");
-    if (c->events != 0) return 0;
-    /* Once both directions are shut, EPOLLHUP comes, at once. A client that
-       has reset the connection meanwhile makes shutdown fail: ENOTCONN. */
-    return shutdown(c->fd, SHUT_RDWR);
-}
-
-static void handle_event(int epoll, struct connection *c, uint32_t events)
-{
-    uint32_t before = c->events;
-    int result = respond(c, events);
-    if (result == 0 && c->events != before) result = change_interest(epoll, c);
-    if (result == 0) return;
-    start_line(c->fd);
-    fputs("closed\n", stderr);
-    close_connection(c);
-}
-
-/* Keeps text for a client until EPOLLOUT says that there is room to send. */
-static void offer(int epoll, struct connection *c, const char *text, size_t n)
-{
-    uint32_t events = c->events | EPOLLOUT;
-    if (n > MAX_TEXT - c->length ||
-        watch(epoll, EPOLL_CTL_MOD, c->fd, events) == -1) {
-        start_line(c->fd);
+    struct connection *c = &connections[fd];
+    uint32_t mask = masks[fd] | EPOLLOUT;
+    if (length > MAX_TEXT - c->unsent ||
+        watch(epoll, EPOLL_CTL_MOD, fd, mask) == -1) {
+        start_line(fd);
         fputs("misses what was typed\n", stderr);
         return;
     }
-    memcpy(c->text + c->length, text, n);
-    c->length += n;
-    c->events = events;
+    masks[fd] = mask;
+    memcpy(c->text + c->unsent, text, length);
+    c->unsent += length;
 }
 
-/* Left blocking, unlike the sockets: O_NONBLOCK belongs to the open file, and a
-   terminal's is the shell's as well. */
-static void read_typed(int epoll, long last)
+static void watch_standard_input(int epoll)
+{
+    /* EPERM: a regular file or /dev/null, which are always ready. EEXIST:
+       standard input was closed, so descriptor 0 is the listener. */
+    if (watch(epoll, EPOLL_CTL_ADD, STDIN_FILENO, EPOLLIN) == -1)
+        perror("standard input is not watched");
+    /* In the background, a read from the terminal must fail, not stop the
+       program. */
+    if (signal(SIGTTIN, SIG_IGN) == SIG_ERR) die("signal");
+}
+
+/* Standard input stays blocking: O_NONBLOCK would also change it for the shell,
+   which shares the terminal. */
+static void read_typed(int epoll)
 {
     char text[READ_SIZE];
     ssize_t n = read(STDIN_FILENO, text, sizeof text);
-    if (n == -1 && (errno == EAGAIN || errno == EINTR)) return;
+    /* Another program that shares the input may have been faster. */
+    if (n == -1 && errno == EAGAIN) return;
     if (n == -1) perror("read");
-    for (int fd = 0; fd <= last && n > 0; fd++)
-        if (connections[fd] != NULL)
-            offer(epoll, connections[fd], text, (size_t)n);
+    for (int fd = 0; n > 0 && fd < MAX_DESCRIPTORS; fd++)
+        if (masks[fd] != 0) keep_text(epoll, fd, text, (size_t)n);
     if (n > 0) return;
-    /* close would not do: registered is the open file, and descriptors 1 and 2
-       are mostly the same terminal. */
+    /* close would not end the registration: usually descriptors 1 and 2 refer
+       to the same open terminal. */
     if (epoll_ctl(epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL) == -1)
         die("epoll_ctl");
     fputs("standard input is watched no more\n", stderr);
@@ -321,47 +318,37 @@ static void read_typed(int epoll, long last)
 int main(int argc, char *argv[])
 {
     in_port_t port = port_argument(argc, argv);
-    /* localtime_r may leave this to the caller. */
-    tzset();
-    /* Or each piece of a line would be a write of its own. */
-    setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
     catch_signals();
-    /* In the background, read of a terminal shall fail, not stop us. */
-    if (signal(SIGTTIN, SIG_IGN) == SIG_ERR) die("signal");
+    /* Line-buffered, so that each line is one write. */
+    static char line[BUFSIZ];
+    setvbuf(stderr, line, _IOLBF, sizeof line);
     int listener = open_listener(port);
-    /* accept would wait for the next client if another process, or an error
-       of the network, had taken this one after its event. */
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) == -1) die("fcntl");
     int epoll = epoll_create1(0);
     if (epoll == -1) die("epoll_create1");
     if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN) == -1) die("epoll_ctl");
-    /* A regular file and /dev/null are always ready, and are refused: EPERM. If
-       standard input is closed, descriptor 0 is the listener: EEXIST. */
-    if (watch(epoll, EPOLL_CTL_ADD, STDIN_FILENO, EPOLLIN) == -1)
-        perror("standard input is not watched");
-    long last = sysconf(_SC_OPEN_MAX) - 1;
-    if (last >= MAX_DESCRIPTORS) last = MAX_DESCRIPTORS - 1;
+    watch_standard_input(epoll);
     fprintf(stderr, "listening: try nc localhost %d\n", port);
 
-    while (!interrupted) {
+    for (;;) {
         struct epoll_event events[MAX_EVENTS];
-        int ready = epoll_wait(epoll, events, MAX_EVENTS, -1);
+        /* In a shortage, try again after the next event, or after 1,000 ms. */
+        int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
+        /* EINTR: the program was stopped and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
-        for (int i = 0; i < ready && !interrupted; i++) {
+        if (shortage && watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
+            die("epoll_ctl");
+        if (ready == 0) shortage = false;
+        for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
             print_event(fd, events[i].events);
             if (fd == listener)
-                accept_connection(epoll, listener, last);
+                accept_connection(epoll, listener);
             else if (fd == STDIN_FILENO)
-                read_typed(epoll, last);
-            else
-                handle_event(epoll, connections[fd], events[i].events);
+                read_typed(epoll);
+            else if (events[i].events & ~(EPOLLHUP | EPOLLERR))
+                handle_event(epoll, fd, events[i].events);
+            else /* EPOLLHUP or EPOLLERR, which are always reported */
+                close_connection(fd);
         }
     }
-
-    for (int fd = 0; fd <= last; fd++)
-        if (connections[fd] != NULL) close_connection(connections[fd]);
-    close(epoll);
-    close(listener);
-    return EXIT_SUCCESS;
 }
