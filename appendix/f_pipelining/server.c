@@ -1,30 +1,32 @@
 /*
  * Appendix F: example 5 grown to HTTP/1.1, with kept connections.
  *
- * Shows: where a cork pays. A client may send many requests at once, before it
- * has read a response: pipelining. Each gets a response and a send of its own;
- * corked, they share full segments.
+ * Shows: where TCP_CORK helps. A client may send many requests before it reads
+ * a response: pipelining. Each response has its own send. With TCP_CORK set,
+ * the responses share full segments.
  *
  * New since example 5: a connection lasts until the client or the clock ends
- * it; a read may bring many requests and a part of one; a client that does not
- * take its responses is not read from. Requests are checked, not printed.
+ * it. One recv may return many requests, and part of another. The server reads
+ * no requests of a client that does not take its responses. It checks requests
+ * and does not print them.
  *
  * Try it: make f_pipelining, then strace -e setsockopt,sendto ./f_pipelining,
  * and in a second terminal
  * printf 'GET / HTTP/1.1\nHost: a\n\n%.0s' 1 2 3 | nc -N localhost 8080
- * Compare ./f_pipelining 8080 plain, and nodelay in place of plain.
+ * Compare the other modes: ./f_pipelining 8080 plain, or nodelay, or gather.
  *
- * Still wrong: one thread is one processor's worth, and whoever reads the log
- * slowly slows it down. The clock looks at every descriptor once a second, and
- * does not tell a client that reads slowly from one that does not read.
+ * Limits: one thread uses one processor. The clock looks at every descriptor
+ * once a second. It cannot tell a client that reads slowly from a client that
+ * does not read.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <fnmatch.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,450 +35,501 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A longer request is refused: without a limit, one client could fill the
+   memory. Real requests are shorter than this. */
 #define MAX_REQUEST 8192
+
+/* The longest response has 163 bytes. */
+#define MAX_RESPONSE 256
+
+/* Room for one client's unsent responses, 70 in mode GATHER. A client that does
+   not take its responses costs no more memory than this. */
+#define MAX_UNSENT 8192
+
+/* The clock closes a connection after this time without a response that the
+   kernel accepts. Single bytes of a request earn no more time. */
+#define PATIENCE_SECONDS 10
+
+/* Events taken per epoll_wait. The next call returns those that are left. */
 #define MAX_EVENTS 64
+
+/* A process may usually have fewer descriptors: ulimit -n prints the limit. */
 #define MAX_DESCRIPTORS 65536
 
-/* How many clients may wait to be accepted; the article has 1. */
-#ifndef BACKLOG
+/* Length of the accept queue. The article uses 1. The kernel reduces it to
+   net.core.somaxconn, if it is larger. */
 #define BACKLOG SOMAXCONN
-#endif
 
-/* How long a client may stay without a response that the kernel takes for it. A
-   byte of a request now and then earns no more time. */
-#ifndef IDLE_SECONDS
-#define IDLE_SECONDS 10
-#endif
+/* Three modes call send for each response: with no option, with TCP_NODELAY, or
+   with TCP_CORK. GATHER collects the responses and calls send once. */
+enum mode { PLAIN, NODELAY, CORK, GATHER };
+static enum mode mode;
 
-/* What all responses share; written anew for each second's date. */
-static char headers[128];
+/* What a response says first. All but ok end the connection. */
+static const char ok[] = "200 OK";
+static const char bad_request[] = "400 Bad Request";
+static const char not_allowed[] = "405 Method Not Allowed\r\nAllow: GET, HEAD";
+static const char too_long[] = "431 Request Header Fields Too Large";
+static const char not_implemented[] = "501 Not Implemented";
+static const char not_supported[] = "505 HTTP Version Not Supported";
 
-/* TCP_CORK, TCP_NODELAY, or 0 for neither. */
-static int option;
+/* What all responses share. It changes every second: it contains the date. */
+static char common_fields[128];
 
-/* One client. What a blocking program keeps in local variables while it waits,
-   this one has to write down; also the response, for the date in it may change
-   before the client has taken all of it. */
+/* State of one client, kept between events. */
 struct connection {
-    int fd;
-    int idle;
-    int hosts;
-    int is_head;
-    int is_last;
     size_t received;
-    size_t length;
+    size_t answered; /* bytes of the requests that have a response */
     size_t sent;
-    char response[256];
+    size_t made; /* bytes of the responses */
+    int host_fields;
+    bool is_head;
+    bool close_after_response;
+    char responses[MAX_UNSENT];
     char request[MAX_REQUEST];
 };
 
-/* The open connections, by their descriptors. */
-static struct connection *connections[MAX_DESCRIPTORS];
+/* One entry for each descriptor: 1 GiB of virtual memory. The kernel provides
+   only the pages that the program touches, usually two (8 KiB) per client. */
+static struct connection connections[MAX_DESCRIPTORS];
 
-static volatile sig_atomic_t interrupted;
+/* Seconds until the clock closes the connection; 0 where there is none. Not in
+   the table above: the clock would touch all of its pages. */
+static int seconds_left[MAX_DESCRIPTORS];
 
-/* A signal that comes after the flag was tested, but before the call that
-   blocks, does not wake that call. The alarm does, a second later. */
-static void interrupt(int signal_number)
-{
-    interrupted = signal_number;
-    alarm(1);
-}
+/* True from the moment when accept4 fails for lack of descriptors or memory,
+   until a second has passed without an event. */
+static bool shortage;
 
+/* For a failure after which the program can serve nobody: prints the call and
+   the reason, and exits. */
 static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
 }
 
-/* Like die, but for one client: the caller closes its connection. */
-static int lost(const char *call)
+/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
+   closes all descriptors. */
+static void end(int signal_number)
 {
-    perror(call);
-    return -1;
+    (void)signal_number;
+    _exit(EXIT_SUCCESS);
 }
 
-/* Without SA_RESTART, so that a call that blocks fails with EINTR. SIGALRM as
-   well, for it would end the program otherwise. */
+/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
 static void catch_signals(void)
 {
-    const struct sigaction action = {.sa_handler = interrupt};
+    const struct sigaction action = {.sa_handler = end};
     if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1 ||
-        sigaction(SIGALRM, &action, NULL) == -1)
+        sigaction(SIGTERM, &action, NULL) == -1)
         die("sigaction");
+    /* A program inherits the set of blocked signals. sa_mask is empty, so
+       this blocks none. */
+    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
+        die("sigprocmask");
 }
 
-static void usage(const char *program, const char *wrong)
+/* Returns the mode given on the command line and removes it, or returns CORK.
+ */
+static enum mode mode_argument(int *argc, char *argv[])
 {
-    fprintf(stderr, "usage: %s [port [plain|nodelay|cork]], not '%s'\n",
-            program, wrong);
-    exit(2);
+    static const char *const names[] = {"plain", "nodelay", "cork", "gather"};
+    for (enum mode m = PLAIN; *argc == 3 && m <= GATHER; m++) {
+        if (strcmp(argv[2], names[m]) != 0) continue;
+        *argc = 2;
+        return m;
+    }
+    return CORK;
 }
 
-/* Returns the port that the command line names, or 8080. */
+/* Returns the port given on the command line, or 8080. */
 static in_port_t port_argument(int argc, char *argv[])
 {
     if (argc < 2) return 8080;
-    /* strtol alone would take " 80", "+80" and "80x". */
+    /* strtol alone would accept " 80", "+80" and "80x". */
     size_t digits = strspn(argv[1], "0123456789");
     long port = strtol(argv[1], NULL, 10);
-    if (argv[1][digits] != '\0' || port < 1 || port > 65535)
-        usage(argv[0], argv[1]);
-    return (in_port_t)port;
+    if (argc == 2 && argv[1][digits] == '\0' && port >= 1 && port <= 65535)
+        return (in_port_t)port;
+    fprintf(stderr, "usage: %s [port [plain|nodelay|cork|gather]], not '%s'\n",
+            argv[0], argv[argc - 1]);
+    exit(2);
 }
 
-/* Returns the option that the command line names, or TCP_CORK. */
-static int option_argument(int argc, char *argv[])
-{
-    if (argc > 3) usage(argv[0], argv[3]);
-    if (argc < 3 || strcmp(argv[2], "cork") == 0) return TCP_CORK;
-    if (strcmp(argv[2], "nodelay") == 0) return TCP_NODELAY;
-    if (strcmp(argv[2], "plain") != 0) usage(argv[0], argv[2]);
-    return 0;
-}
-
-/* Returns a socket that listens on the port of every IPv4 address. */
+/* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (listener == -1) die("socket");
 
-    /* The connections of a server that has just ended stay in TIME_WAIT for a
-       minute, and for that long bind would fail. */
+    /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
+       SO_REUSEADDR, bind would fail until then. */
     int on = 1;
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
         die("setsockopt");
 
-    /* All other fields are 0, and an address of 0 is INADDR_ANY. */
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
+    any.sin_addr.s_addr = htonl(INADDR_ANY);
     if (bind(listener, (struct sockaddr *)&any, sizeof any) == -1) die("bind");
     if (listen(listener, BACKLOG) == -1) die("listen");
     return listener;
 }
 
-/* The names are English, for the program does not call setlocale. */
-static void write_headers(time_t now)
+/* Connections inherit the option. Without it, Nagle's algorithm is on again
+   when TCP_CORK has been cleared. If a batch of requests is longer than the
+   buffer, its responses leave in two parts, in mode GATHER as well. The second
+   part would wait up to 44 ms, until the client acknowledges the first. While
+   both options are set, TCP_CORK wins. */
+static void turn_off_nagle(int listener)
 {
-    strftime(headers, sizeof headers,
-             "Date: %a, %d %b %Y %H:%M:%S GMT\r\n"
+    int on = 1;
+    if (setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1)
+        die("setsockopt");
+}
+
+/* The names are English, because the program does not call setlocale. */
+static void write_common_fields(void)
+{
+    static time_t written;
+    time_t now = time(NULL);
+    if (now == written) return;
+    written = now;
+    strftime(common_fields, sizeof common_fields,
+             "\r\nDate: %a, %d %b %Y %H:%M:%S GMT\r\n"
              "Content-Type: text/plain\r\nContent-Length: 13\r\n",
              gmtime(&now));
 }
 
-/* Does nothing in the modes that are without this option. */
-static int set_option(int fd, int name, int value)
-{
-    if (option != name) return 0;
-    return setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value);
-}
-
-/* Returns the length of the first request in the text, with the blank line that
-   ends it, or 0 if there is none yet. Others may follow it. */
+/* Returns the length of the first request, with the blank line that ends it, or
+   0 if it is not complete. A blank line before the request does not count. */
 static size_t request_length(const char *text, size_t length)
 {
-    const char *line = text;
-    const char *end;
-    while ((end = memchr(line, '\n', length - (size_t)(line - text))) != NULL) {
-        int is_blank = end == line || (end == line + 1 && *line == '\r');
-        if (is_blank && line > text) return (size_t)(end + 1 - text);
-        line = end + 1;
+    for (size_t i = 1; i < length; i++) {
+        bool is_blank = text[i - 1] == '\n' ||
+                        (i > 1 && text[i - 1] == '\r' && text[i - 2] == '\n');
+        if (text[i] == '\n' && is_blank) return i + 1;
     }
     return 0;
 }
 
-/* NUL, or a CR alone, may end a line in the eyes of another program; and where
-   one program sees two requests and the next one, a client can deceive both. */
-static int has_stray_control(const char *text, size_t length)
+/* Removes each CR before LF, and the last LF. Returns false if there is another
+   control character. Some programs take NUL, or CR alone, for the end of a
+   line. If two programs see different requests, a client can deceive both. */
+static bool clean(char *text, size_t length)
 {
+    char *to = text;
     for (size_t i = 0; i < length; i++) {
-        if (text[i] == '\r' && text[i + 1] == '\n') continue;
         unsigned char byte = (unsigned char)text[i];
-        if (byte < ' ' && byte != '\t' && byte != '\n') return 1;
+        if (byte == '\r' && text[i + 1] == '\n') continue;
+        if (byte < ' ' && byte != '\t' && byte != '\n') return false;
+        *to++ = text[i];
     }
-    return 0;
+    to[-1] = '\0';
+    return true;
 }
 
-/* A line ends in CRLF or, as HTTP/1.1 allows a server to accept, in LF. */
-static char *take_line(char **text)
-{
-    char *line = strsep(text, "\n");
-    char *end = strchr(line, '\r');
-    if (end != NULL) *end = '\0';
-    return line;
-}
-
-/* Returns 1 if the line is right, or 0. */
-static int parse_request_line(struct connection *c, char *line)
-{
-    const char *method = strsep(&line, " ");
-    c->is_head = strcmp(method, "HEAD") == 0;
-    const char *target = strsep(&line, " ");
-    const char *version = line;
-    if (version == NULL || strchr(target, '\t') != NULL) return 0;
-    int has_host = strncasecmp(target, "http://", 7) == 0 &&
-                   strchr("/?#:", target[7]) == NULL;
-    if (target[0] != '/' && !has_host) return 0;
-    c->is_last = strcmp(version, "HTTP/1.0") == 0;
-    return (c->is_head || strcmp(method, "GET") == 0) &&
-           (c->is_last || strcmp(version, "HTTP/1.1") == 0);
-}
-
-/* What else is in a name or a host, another program may take for nothing. */
-static int has_only(const char *text, const char *marks)
+/* Returns true if the text has only letters, digits and these marks. */
+static bool has_only(const char *marks, const char *text)
 {
     for (; *text != '\0'; text++)
         if (!isalnum((unsigned char)*text) && strchr(marks, *text) == NULL)
-            return 0;
-    return 1;
+            return false;
+    return true;
 }
 
-/* Returns 1 if the line is right, or 0. A request with a body is refused: who
-   is wrong about its length takes its bytes for the next request. */
-static int parse_field(struct connection *c, char *line)
+/* What HTTP allows as a name. Some programs ignore other bytes in a name. */
+static bool is_token(const char *text)
+{
+    return *text != '\0' && has_only("!#$%&'*+-.^_`|~", text);
+}
+
+/* Returns the status of the response: ok if the line is right. */
+static const char *check_request_line(struct connection *c, char *line)
+{
+    static const char *const methods[] = {
+        "GET",     "HEAD",    "POST",  "PUT",   "DELETE",
+        "CONNECT", "OPTIONS", "TRACE", "PATCH", NULL};
+    const char *method = strsep(&line, " ");
+    const char *target = strsep(&line, " ");
+    const char *version = line;
+    c->is_head = strcmp(method, "HEAD") == 0;
+    if (version == NULL) return bad_request;
+    c->close_after_response = strcmp(version, "HTTP/1.0") == 0;
+    if (!c->close_after_response && strcmp(version, "HTTP/1.1") != 0)
+        return fnmatch("HTTP/[02-9].[0-9]", version, 0) == 0 ? not_supported
+                                                             : bad_request;
+    size_t i = 0;
+    while (methods[i] != NULL && strcmp(method, methods[i]) != 0) i++;
+    if (methods[i] == NULL)
+        return is_token(method) ? not_implemented : bad_request;
+    if (i > 1) return not_allowed;
+    bool has_host = strncasecmp(target, "http://", 7) == 0 &&
+                    strchr("/?#:", target[7]) == NULL;
+    if (target[0] != '/' && !has_host) return bad_request;
+    return strchr(target, '\t') == NULL ? ok : bad_request;
+}
+
+/* Returns true if the line is right. */
+static bool check_field(struct connection *c, char *line)
 {
     const char *name = strsep(&line, ":");
-    if (line == NULL || *name == '\0') return 0;
-    if (!has_only(name, "!#$%&'*+-.^_`|~")) return 0;
+    if (line == NULL || !is_token(name)) return false;
     char *value = line + strspn(line, " \t");
-    size_t length = strlen(value);
-    while (length > 0 && strchr(" \t", value[length - 1]) != NULL)
-        value[--length] = '\0';
+    char *end = value + strlen(value);
+    while (end > value && isblank((unsigned char)end[-1])) *--end = '\0';
 
-    if (strcasecmp(name, "Transfer-Encoding") == 0) return 0;
+    /* A request with a body is refused: if the server mistook its length, bytes
+       of the body would become the next request. */
+    if (strcasecmp(name, "Transfer-Encoding") == 0) return false;
     if (strcasecmp(name, "Content-Length") == 0) return strcmp(value, "0") == 0;
     if (strcasecmp(name, "Host") == 0)
-        return ++c->hosts == 1 && has_only(value, "-._~!$&'()*+,;=%:[]");
-    if (strcasecmp(name, "Connection") != 0) return 1;
+        return ++c->host_fields == 1 && has_only("-._~!$&'()*+,;=%:[]", value);
+    if (strcasecmp(name, "Connection") != 0) return true;
     const char *word;
     while ((word = strsep(&value, ", \t")) != NULL)
-        if (strcasecmp(word, "close") == 0) c->is_last = 1;
-    return 1;
+        if (strcasecmp(word, "close") == 0) c->close_after_response = true;
+    return true;
 }
 
-/* Returns 1 if the request, which ends in a blank line, is right, or 0. Cuts it
-   into strings, in place. */
-static int parse_request(struct connection *c, char *text, size_t length)
+/* Returns the status of the response. A length of 0 means that the request
+   fills the buffer and is not complete. Cuts the text into strings. */
+static const char *check_request(struct connection *c, char *text,
+                                 size_t length)
 {
-    c->hosts = 0;
     /* A HEAD that is refused gets no body either. */
     c->is_head = strncmp(text, "HEAD ", 5) == 0;
-    if (length == 0 || has_stray_control(text, length)) return 0;
-    text[length - 1] = '\0';
-    char *line = take_line(&text);
-    /* A blank line before the request is to be ignored. */
-    if (*line == '\0') line = take_line(&text);
-    if (!parse_request_line(c, line)) return 0;
-    int is_old = c->is_last;
-    while (*(line = take_line(&text)) != '\0')
-        if (!parse_field(c, line)) return 0;
-    return c->hosts == 1 || is_old;
+    c->host_fields = 0;
+    if (length == 0) return too_long;
+    if (!clean(text, length)) return bad_request;
+    /* A blank line before the request is ignored. */
+    if (*text == '\n') text++;
+    const char *status = check_request_line(c, strsep(&text, "\n"));
+    if (status != ok) return status;
+    bool needs_host = !c->close_after_response;
+    char *line;
+    while (*(line = strsep(&text, "\n")) != '\0')
+        if (!check_field(c, line)) return bad_request;
+    return needs_host && c->host_fields == 0 ? bad_request : ok;
 }
 
-/* Returns 1: accept may be called again. A signal, or a client that left while
-   it waited, is no trouble. Anything else is taken for a shortage: the client
-   stays in the queue, and accept would fail again at once, so wait. */
-static int accept_failed(void)
-{
-    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return 1;
-    perror("accept");
-    sleep(1);
-    return 1;
-}
-
-/* Adds fd with EPOLL_CTL_ADD, or changes what is reported of it with
-   EPOLL_CTL_MOD: the new mask replaces the old one whole. */
+/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD). */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
     return epoll_ctl(epoll, operation, fd, &event);
 }
 
-/* close also ends the registration, for no other descriptor refers to this
-   socket. */
-static void close_connection(struct connection *c)
+/* close also ends the registration. */
+static void close_connection(int fd)
 {
-    connections[c->fd] = NULL;
-    close(c->fd);
-    free(c);
+    seconds_left[fd] = 0;
+    close(fd);
 }
 
-/* Returns 1 if there may be another client, 0 if there is none, or -1 if one
-   may have been left in the queue. */
-static int accept_connection(int epoll, int listener, long last)
+/* A failure that concerns one client costs that client only. */
+static void lose(int fd, const char *call)
+{
+    perror(call);
+    close_connection(fd);
+}
+
+/* Accepts one client. Returns true if more may be in the queue; main need not
+   know, because level-triggered epoll reports them again. */
+static bool accept_connection(int epoll, int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-    if (fd == -1 && errno == EAGAIN) return 0;
+    if (fd == -1 && errno == EAGAIN) return false;
+    /* The client gave up while it was in the queue: take the next one. */
+    if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
     if (fd == -1) {
-        accept_failed();
-        return -1;
+        /* Out of descriptors or memory. The client stays in the queue, so
+           epoll would report it again and again: stop watching the listener.
+           main tries again later. */
+        if (!shortage) perror("accept4");
+        shortage = true;
+        if (watch(epoll, EPOLL_CTL_MOD, listener, 0) == -1) die("epoll_ctl");
+        return false;
     }
-
-    /* Descriptors are given out from the lowest up. If a client kept the last
-       one, accept could not even take the next client to turn it away. */
-    struct connection *c = fd < last ? calloc(1, sizeof *c) : NULL;
-    if (c == NULL) {
-        fputs("out of descriptors or memory: client turned away\n", stderr);
+    if (fd >= MAX_DESCRIPTORS) {
+        fputs("table full: client refused\n", stderr);
         close(fd);
-        return 1;
+        return true;
     }
-    c->fd = fd;
-    connections[fd] = c;
-    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) {
-        perror("epoll_ctl");
-        close_connection(c);
-    }
-    return 1;
+    struct connection *c = &connections[fd];
+    c->received = c->answered = c->made = c->sent = 0;
+    c->close_after_response = false;
+    /* The clock may count the first second at once. */
+    seconds_left[fd] = PATIENCE_SECONDS + 1;
+    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) lose(fd, "epoll_ctl");
+    return true;
 }
 
-/* Returns 1 if there may be more, 0 if not, or -1 if nothing more can come. */
-static int receive(struct connection *c)
+/* Calls recv once. Returns its result. */
+static ssize_t receive_some(int fd)
 {
+    struct connection *c = &connections[fd];
+    c->received -= c->answered;
+    memmove(c->request, c->request + c->answered, c->received);
+    c->answered = 0;
     size_t room = MAX_REQUEST - c->received;
-    ssize_t n = recv(c->fd, c->request + c->received, room, 0);
-    if (n == -1 && errno == EAGAIN) return 0;
-    if (n == -1 && errno == EINTR) return 1;
-    if (n == -1) return lost("recv");
-    /* The client's end of stream, and all that recv returns from now on. */
-    if (n == 0) return -1;
-    c->received += (size_t)n;
-    return c->received < MAX_REQUEST;
+    ssize_t n = recv(fd, c->request + c->received, room, 0);
+    if (n > 0) c->received += (size_t)n;
+    return n;
 }
 
-/* Makes the response to the next request in the buffer, and returns 1; or
-   returns 0 if there is none. */
-static int next_response(struct connection *c, size_t *done)
+/* Makes the next response. Returns false if there is no complete request. */
+static bool make_response(struct connection *c)
 {
-    char *text = c->request + *done;
-    size_t received = c->received - *done;
-    size_t length = request_length(text, received);
-    if (c->is_last || (length == 0 && received < MAX_REQUEST)) return 0;
-
-    int is_good = parse_request(c, text, length);
-    if (!is_good) c->is_last = 1;
-    char *end = stpcpy(c->response, is_good ? "HTTP/1.1 200 OK\r\n"
-                                            : "HTTP/1.1 400 Bad Request\r\n");
-    end = stpcpy(end, headers);
-    if (c->is_last) end = stpcpy(end, "Connection: close\r\n");
+    char *text = c->request + c->answered;
+    size_t unanswered = c->received - c->answered;
+    size_t length = request_length(text, unanswered);
+    if (length == 0 && unanswered < MAX_REQUEST) return false;
+    const char *status = check_request(c, text, length);
+    if (status != ok) c->close_after_response = true;
+    c->answered += length;
+    char *end = stpcpy(c->responses + c->made, "HTTP/1.1 ");
+    end = stpcpy(end, status);
+    end = stpcpy(end, common_fields);
+    if (c->close_after_response) end = stpcpy(end, "Connection: close\r\n");
     end = stpcpy(end, "\r\n");
-    /* Both are 13 bytes long. */
+    /* Both have 13 bytes. */
     if (!c->is_head)
-        end = stpcpy(end, is_good ? "Hello, world!" : "Bad request.\n");
-    c->length = (size_t)(end - c->response);
-    c->sent = 0;
-    *done += length;
-    return 1;
+        end = stpcpy(end, status == ok ? "Hello, world!" : "Bad request.\n");
+    c->made = (size_t)(end - c->responses);
+    return true;
 }
 
-/* Sends what is left of a response, then the responses to all requests in the
-   buffer, a send for each. Returns 1 if the client has taken them, 0 if it does
-   not now, or -1 if the connection is to be closed. */
-static int send_responses(struct connection *c)
+/* Makes responses: in mode GATHER as many as there is room for, otherwise one,
+   if the last one has been sent. Returns true if there is something to send. */
+static bool make_responses(struct connection *c)
 {
-    size_t done = 0;
-    if (set_option(c->fd, TCP_CORK, 1) == -1) return lost("setsockopt");
-    while (c->sent < c->length || next_response(c, &done)) {
-        /* Without the flag, a client that has left ends us with SIGPIPE. */
-        ssize_t n = send(c->fd, c->response + c->sent, c->length - c->sent,
-                         MSG_NOSIGNAL);
-        if (n == -1 && errno != EAGAIN && errno != EINTR) return lost("send");
-        /* The kernel may have taken a part only. */
-        if (n > 0) c->sent += (size_t)n;
-        if (c->sent < c->length) break;
-        c->idle = 0;
+    if (c->sent == c->made) c->sent = c->made = 0;
+    size_t enough = mode == GATHER ? MAX_UNSENT - MAX_RESPONSE : 0;
+    while (c->made <= enough && !c->close_after_response && make_response(c))
+        continue;
+    return c->sent < c->made;
+}
+
+/* Sets or clears TCP_CORK, in mode CORK only. */
+static int set_cork(int fd, int value)
+{
+    if (mode != CORK) return 0;
+    return setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+}
+
+/* Calls send once. Returns its result. */
+static ssize_t send_some(int fd)
+{
+    struct connection *c = &connections[fd];
+    /* MSG_NOSIGNAL: get the error EPIPE instead of a fatal SIGPIPE if the
+       client is gone. */
+    ssize_t n =
+        send(fd, c->responses + c->sent, c->made - c->sent, MSG_NOSIGNAL);
+    if (n > 0) seconds_left[fd] = PATIENCE_SECONDS + 1;
+    /* send may accept only part of the data. */
+    if (n > 0) c->sent += (size_t)n;
+    return n;
+}
+
+/* EPOLLOUT: the kernel has room for data to send. Also answers the requests
+   that are still in the buffer, because EPOLLIN does not report them. */
+static void send_responses(int epoll, int fd)
+{
+    struct connection *c = &connections[fd];
+    bool was_blocked = c->sent < c->made;
+    if (!make_responses(c)) return;
+    if (set_cork(fd, 1) == -1) {
+        lose(fd, "setsockopt");
+        return;
     }
-    if (set_option(c->fd, TCP_CORK, 0) == -1) return lost("setsockopt");
-    c->received -= done;
-    memmove(c->request, c->request + done, c->received);
-    if (c->sent < c->length) return 0;
-    /* Not close: with something left to read, it would send a reset, which may
-       overtake the response. */
-    if (c->is_last && shutdown(c->fd, SHUT_WR) == -1) return -1;
-    return 1;
+    ssize_t n;
+    do n = send_some(fd);
+    while (c->sent == c->made && make_responses(c));
+    /* While a client does not take its responses, do not read its requests:
+       they wait in its own memory, not in ours. */
+    bool is_blocked = c->sent < c->made;
+    uint32_t wanted = is_blocked ? EPOLLOUT : EPOLLIN;
+    if (n == -1 && errno != EAGAIN)
+        lose(fd, "send");
+    else if (set_cork(fd, 0) == -1)
+        lose(fd, "setsockopt");
+    else if (is_blocked != was_blocked &&
+             watch(epoll, EPOLL_CTL_MOD, fd, wanted) == -1)
+        lose(fd, "epoll_ctl");
+    /* Not close: if there is something left to read, it sends a reset, which
+       may overtake the response. */
+    else if (!is_blocked && c->close_after_response &&
+             shutdown(fd, SHUT_WR) == -1)
+        close_connection(fd);
 }
 
-/* Returns as send_responses does. */
-static int read_requests(struct connection *c)
+/* EPOLLIN: the client has sent something, or has left. */
+static void read_requests(int epoll, int fd)
 {
-    /* After the last response, what comes is thrown away, until the client
-       ends its stream or its time is up. */
-    if (c->is_last) c->received = 0;
-    if (receive(c) == -1) {
+    struct connection *c = &connections[fd];
+    /* After the last response, discard what the client sends. */
+    if (c->close_after_response) c->received = c->answered = 0;
+    ssize_t n = receive_some(fd);
+    if (n == -1 && errno != EAGAIN) {
+        lose(fd, "recv");
+    } else if (n == 0) {
         if (c->received > 0)
             fprintf(stderr, "no complete request in %zu bytes\n", c->received);
-        return -1;
+        close_connection(fd);
+    } else {
+        send_responses(epoll, fd);
     }
-    return c->is_last ? 1 : send_responses(c);
 }
 
-/* Interest is in one thing at a time, so one bit at most is set of EPOLLIN and
-   EPOLLOUT. EPOLLHUP and EPOLLERR come unasked; alone, they mean the end. */
-static void handle_event(int epoll, struct connection *c, uint32_t events)
+/* Closes the connections whose time is up. Nobody can set CLOCK_MONOTONIC.
+   Counts one second at most, because the program may have been stopped. */
+static void count_seconds(void)
 {
-    int result = -1;
-    if (events & EPOLLIN)
-        result = read_requests(c);
-    else if (events & EPOLLOUT)
-        result = send_responses(c);
-
-    /* A client that does not take its responses is not read from: requests
-       wait in its own memory, not in ours. */
-    uint32_t wanted = result == 0 ? EPOLLOUT : EPOLLIN;
-    if (result != -1 && (events & wanted) == 0 &&
-        watch(epoll, EPOLL_CTL_MOD, c->fd, wanted) == -1)
-        result = lost("epoll_ctl");
-    if (result == -1) close_connection(c);
-}
-
-/* Called once a second. Counts its calls, for the time of day may be set. The
-   first may come at once, so it takes one more than IDLE_SECONDS. */
-static void close_idle_connections(long last)
-{
-    for (int fd = 0; fd <= last; fd++)
-        if (connections[fd] != NULL && connections[fd]->idle++ >= IDLE_SECONDS)
-            close_connection(connections[fd]);
+    static time_t counted;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec == counted) return;
+    counted = now.tv_sec;
+    for (int fd = 0; fd < MAX_DESCRIPTORS; fd++)
+        if (seconds_left[fd] > 0 && --seconds_left[fd] == 0)
+            close_connection(fd);
 }
 
 int main(int argc, char *argv[])
 {
+    mode = mode_argument(&argc, argv);
     in_port_t port = port_argument(argc, argv);
-    option = option_argument(argc, argv);
     catch_signals();
     int listener = open_listener(port);
-    /* The connections inherit it. */
-    if (set_option(listener, TCP_NODELAY, 1) == -1) die("setsockopt");
-    /* accept would wait for the next client if another process, or an error
-       of the network, had taken this one after its event. */
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) == -1) die("fcntl");
+    if (mode != PLAIN) turn_off_nagle(listener);
     int epoll = epoll_create1(0);
     if (epoll == -1) die("epoll_create1");
     if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN) == -1) die("epoll_ctl");
-    long last = sysconf(_SC_OPEN_MAX) - 1;
-    if (last >= MAX_DESCRIPTORS) last = MAX_DESCRIPTORS - 1;
     fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
 
-    time_t now = 0;
-    while (!interrupted) {
+    for (;;) {
         struct epoll_event events[MAX_EVENTS];
+        /* 1,000 ms: for the clock, and for the next try in a shortage. */
         int ready = epoll_wait(epoll, events, MAX_EVENTS, 1000);
+        /* EINTR: the program was stopped and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
-        time_t before = now;
-        now = time(NULL);
-        if (now != before) write_headers(now);
-        for (int i = 0; i < ready && !interrupted; i++) {
+        if (shortage && watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
+            die("epoll_ctl");
+        if (ready == 0) shortage = false;
+        write_common_fields();
+        for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
-                accept_connection(epoll, listener, last);
-            else
-                handle_event(epoll, connections[fd], events[i].events);
+                accept_connection(epoll, listener);
+            else if (events[i].events & EPOLLIN)
+                read_requests(epoll, fd);
+            else if (events[i].events & EPOLLOUT)
+                send_responses(epoll, fd);
+            else /* EPOLLHUP or EPOLLERR, which are always reported */
+                close_connection(fd);
         }
-        /* Not earlier: an event may be of a connection that this closes. */
-        if (now != before) close_idle_connections(last);
+        /* Last, because an event may concern a connection that this closes. */
+        count_seconds();
     }
-
-    for (int fd = 0; fd <= last; fd++)
-        if (connections[fd] != NULL) close_connection(connections[fd]);
-    close(epoll);
-    close(listener);
-    return EXIT_SUCCESS;
 }
