@@ -1,0 +1,117 @@
+"""The scenes: which program runs, and what its clients do.
+
+`turns` is a list of turns, a turn is a list of actions. When the program is
+about to sleep, the clients take the next turn, and the next, until the program
+has something to do. A turn without actions lets a time-out pass. The scene ends
+when the program sleeps and no turn is left.
+
+FORMAT.md says how a scene is added.
+"""
+
+FILES = {
+    "ex1": ("ex1_blocking/server.c", None),
+    "ex2": ("ex2_loop/server.c", "ex1_blocking/server.c"),
+    "ex3": ("ex3_epoll_lt/server.c", "ex2_loop/server.c"),
+    "ex4": ("ex4_epoll_et/server.c", "ex3_epoll_lt/server.c"),
+    "ex5": ("ex5_cork/server.c", "ex3_epoll_lt/server.c"),
+    "f_pipelining": ("appendix/f_pipelining/server.c", "ex5_cork/server.c"),
+}
+
+REQUEST = "GET / HTTP/1.0\r\nHost: server\r\n\r\n"
+LONG = "GET / HTTP/1.0\r\nX: " + "x" * (3000 - 23) + "\r\n\r\n"
+THREE = "GET / HTTP/1.1\r\nHost: server\r\n\r\n" * 3
+HALF, REST = REQUEST[:18], REQUEST[18:]
+
+
+def connect(who):
+    return [who, "connect"]
+
+
+def send(who, text):
+    return [who, "send", text]
+
+
+def end(who):
+    """Ends its stream (shutdown), and still reads."""
+    return [who, "end"]
+
+
+def reset(who):
+    return [who, "reset"]
+
+
+def acknowledge(who):
+    """Its kernel sends the acknowledgment that it has delayed."""
+    return [who, "acknowledge"]
+
+
+STALL = [[connect("A")], [send("A", HALF)], [connect("B")],
+         [send("B", REQUEST)], [send("A", REST)]]
+ONE = [[connect("A")], [send("A", REQUEST)]]
+ONE_LONG = [[connect("A")], [send("A", LONG)]]
+TWO_QUEUED = [[connect("A"), connect("B")], [send("A", REQUEST)],
+              [send("B", REQUEST)]]
+PIPELINE = [[connect("A")], [send("A", THREE)]]
+
+RECEIVE_LOOP = ("    while (n > 0 && c->received < MAX_REQUEST)"
+                " n = receive_some(fd);\n", "")
+ACCEPT_LOOP = ("""\
+    for (int i = 0; i < MAX_ACCEPTS; i++)
+        if (!accept_connection(epoll, listener)) return;
+    if (watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN | EPOLLET) == -1)
+        die("epoll_ctl");
+""", """\
+    accept_connection(epoll, listener);
+""")
+
+# Of each: title, program, turns; setup: from the first call on; change: text
+# of the program and what replaces it; limit: descriptors that it may have;
+# mode: second argument; lazy: the clients' kernel delays acknowledgments.
+SCENES = {
+    "ex1-one": dict(
+        title="One client, and the second is refused", program="ex1",
+        turns=ONE + [[connect("B")]], setup=True),
+    "ex2-stall": dict(
+        title="A stalls, and B waits", program="ex2", turns=STALL),
+    "ex3-stall": dict(
+        title="A stalls, and B is served at once", program="ex3", turns=STALL,
+        setup=True),
+    "ex3-long": dict(
+        title="Level-triggered: a long request is three events",
+        program="ex3", turns=ONE_LONG),
+    "ex4-long": dict(
+        title="Edge-triggered: one event, read until EAGAIN",
+        program="ex4", turns=ONE_LONG),
+    "ex4-broken": dict(
+        title="Edge-triggered without the receive loop", program="ex4",
+        turns=ONE_LONG, change=RECEIVE_LOOP),
+    "ex4-queue": dict(
+        title="Edge-triggered: two clients in the queue", program="ex4",
+        turns=TWO_QUEUED),
+    "ex4-queue-broken": dict(
+        title="Edge-triggered without the accept loop", program="ex4",
+        turns=TWO_QUEUED, change=ACCEPT_LOOP),
+    "ex3-half-close": dict(
+        title="A half-close after the request, and one before its end",
+        program="ex3",
+        turns=[[connect("A")], [send("A", REQUEST), end("A")],
+               [connect("B")], [send("B", HALF)], [end("B")]]),
+    "ex3-reset": dict(
+        title="A reset: one event, three bits", program="ex3",
+        turns=[[connect("A")], [send("A", HALF)], [reset("A")]]),
+    "ex3-shortage": dict(
+        title="No descriptor is left for B", program="ex3", limit=6,
+        turns=[[connect("A")], [connect("B")], [send("A", REQUEST)], []]),
+    "ex5-cork": dict(
+        title="The cork holds the response", program="ex5", turns=ONE),
+    "f-plain": dict(
+        title="Three requests at once: Nagle's algorithm",
+        program="f_pipelining", mode="plain", lazy=True,
+        turns=PIPELINE + [[acknowledge("A")]]),
+    "f-nodelay": dict(
+        title="Three requests at once: TCP_NODELAY",
+        program="f_pipelining", mode="nodelay", lazy=True, turns=PIPELINE),
+    "f-cork": dict(
+        title="Three requests at once: TCP_CORK",
+        program="f_pipelining", mode="cork", lazy=True, turns=PIPELINE),
+}

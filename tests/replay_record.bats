@@ -1,0 +1,84 @@
+# The recorder of the replay page, and its recordings. `make check-replay`
+# records all scenes again; here, one.
+
+bats_require_minimum_version 1.8.0
+
+setup() {
+  top=${BATS_TEST_DIRNAME%/*}
+  dir=$BATS_TEST_TMPDIR
+}
+
+# recorder ARGUMENT...: runs the recorder in a copy of the kit, and leaves its
+# output and exit status in $output and $status.
+recorder() {
+  mkdir -p "$dir/kit/replay"
+  cp -r "$top"/ex?_* "$top/appendix" "$dir/kit"
+  cp -r "$top"/replay/*.py "$top/replay/recordings" "$dir/kit/replay"
+  if [ -n "${changed:-}" ]; then sed -i "$changed" "$dir/kit/$file"; fi
+  run "$dir/kit/replay/record.py" "$@"
+  if [ "$status" -eq 77 ]; then skip "$output"; fi
+}
+
+# recordings CODE: runs Python with each recording as r, and its steps with
+# complete states.
+recordings() {
+  python3 - "$top/replay/recordings" "$1" <<'PYTHON'
+import json, pathlib, sys
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.js")):
+    text, state = path.read_text(), {}
+    r = json.loads(text.removeprefix("replay.add(").removesuffix(");\n"))
+    steps = r["steps"]
+    for step in steps:
+        state = step["state"] = {**state, **step["state"]}
+    reports = [e for s in steps for e in s.get("call", {}).get("events", [])]
+    exec(sys.argv[2])
+PYTHON
+}
+
+@test "replay: recording a scene again gives the same events" {
+  recorder --check ex4-broken
+  [ "$output" = 'ex4-broken: the same events' ]
+}
+
+@test "replay: a recording of an older program is found" {
+  file=ex3_epoll_lt/server.c changed='1a\ * A new line.'
+  recorder --check ex3-reset
+  [ "$status" -eq 1 ]
+  [[ $output == *'ex3_epoll_lt/server.c has changed'* ]]
+}
+
+@test "replay: a client that acts otherwise is found" {
+  file=replay/scenes.py changed='s/REQUEST\[:18\]/REQUEST[:17]/'
+  recorder --check ex3-reset
+  [ "$status" -eq 1 ]
+  [[ $output == *'sends 18 bytes'*'sends 17 bytes'* ]]
+}
+
+@test "replay: an epoll_wait that returns something unexpected fails" {
+  file=replay/kernel.py changed='s/self.interests()\[fd\])/1)/'
+  recorder ex4-long
+  [ "$status" -eq 1 ]
+  [[ $output == *'but ready:'* ]]
+}
+
+@test "replay: a recording has less than 50 KB, and 15 to 120 steps" {
+  recordings 'assert len(text) < 50_000 and 15 <= len(steps) <= 120, path'
+}
+
+@test "replay: a sentence has at most 16 words, and ends" {
+  recordings 'for s in steps:
+    words = s["sentence"].split()
+    assert 3 < len(words) <= 16 and words[-1][-1] in ".?", s["sentence"]'
+}
+
+@test "replay: one long request is three events in ex3, one in ex4" {
+  recordings 'if r["id"][3:] == "-long":
+    assert reports.count([5, "EPOLLIN"]) == (3 if r["id"] == "ex3-long" else 1)'
+}
+
+@test "replay: the broken ex4 ends with unread bytes that are no news" {
+  recordings 'if r["id"] == "ex4-broken":
+    assert state["epoll"]["entries"][1]["noNews"]
+    assert [s["recv"]["bytes"] for s in state["sockets"][1:]] == [1976]
+    assert state["wait"] == [["A", "waits for", "ex4"], ["ex4", "waits for", "A"]]'
+}
