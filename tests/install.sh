@@ -9,7 +9,11 @@ missing=()
 for tool in "$@"; do
   case $tool in
     # A library of Python, not a command.
-    selenium) python3 -c 'import selenium' 2>/dev/null || missing+=(python3-selenium) ;;
+    selenium)
+      python3 -c 'import selenium' 2>/dev/null ||
+        /usr/bin/python3 -c 'import selenium' 2>/dev/null ||
+        missing+=(python3-selenium)
+      ;;
     *) command -v "$tool" >/dev/null || missing+=("$tool") ;;
   esac
 done
@@ -52,7 +56,7 @@ for tool in "${missing[@]}"; do
     *:ip) packages+=(iproute2) ;;
     dnf:pgrep | pacman:pgrep) packages+=(procps-ng) ;;
     *:pgrep) packages+=(procps) ;;
-    *:column) packages+=(util-linux) ;;
+    *:column | *:unshare) packages+=(util-linux) ;;
     *) packages+=("$tool") ;;
   esac
 done
