@@ -37,7 +37,8 @@
 /* Events taken per epoll_wait. The next call returns those that are left. */
 #define MAX_EVENTS 64
 
-/* A process may usually have fewer descriptors: ulimit -n prints the limit. */
+/* Entries in the table of clients. A process may usually have fewer
+   descriptors: ulimit -n prints the limit. */
 #define MAX_DESCRIPTORS 65536
 
 /* Length of the accept queue. The article uses 1. The kernel reduces it to
@@ -61,7 +62,8 @@ struct connection {
 static struct connection connections[MAX_DESCRIPTORS];
 
 /* True from the moment when accept4 fails for lack of descriptors or memory,
-   until a second has passed without an event. */
+   until a second has passed without an event. So there is at most one message
+   per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -146,7 +148,8 @@ static void print_request(const char *request, size_t length)
     fflush(stdout);
 }
 
-/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD). */
+/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD), the
+   events to wait for. epoll_wait returns data.fd with each event. */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
@@ -161,11 +164,13 @@ static void lose(int fd, const char *call)
     close(fd);
 }
 
-/* Accepts one client. Returns true if more may be in the queue; main need not
-   know, because level-triggered epoll reports them again. */
+/* Accepts one client. Returns true if more may be in the queue. Level-triggered
+   epoll reports them again, so main ignores the result; example 4 needs it. */
 static bool accept_connection(int epoll, int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    /* The queue is empty. If the listener were blocking, accept4 would sleep
+       here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
     /* The client gave up while it was in the queue: take the next one. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
@@ -236,8 +241,10 @@ static void send_response(int epoll, int fd)
     if (n == -1 && errno != EAGAIN) {
         lose(fd, "send");
     } else if (*connections[fd].unsent == '\0') {
-        /* Shutting down both directions makes the kernel report EPOLLHUP
-           immediately. It fails if the client has reset the connection. */
+        /* Wait for nothing more but EPOLLHUP. Shutting down both directions
+           makes the kernel report it immediately, and main closes. Without
+           shutdown, close would send a reset if input is unread. shutdown
+           fails if the client has reset the connection. */
         if (watch(epoll, EPOLL_CTL_MOD, fd, 0) == -1)
             lose(fd, "epoll_ctl");
         else if (shutdown(fd, SHUT_RDWR) == -1)
@@ -259,7 +266,7 @@ int main(int argc, char *argv[])
         struct epoll_event events[MAX_EVENTS];
         /* In a shortage, try again after the next event, or after 1,000 ms. */
         int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
-        /* EINTR: the program was stopped and continued. */
+        /* EINTR: the program was stopped (Ctrl-Z) and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
         if (shortage && watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
             die("epoll_ctl");

@@ -68,7 +68,8 @@ static struct connection connections[MAX_DESCRIPTORS];
 static fd_set to_read, to_write;
 
 /* True from the moment when accept4 fails for lack of descriptors or memory,
-   until a second has passed without an event. */
+   until a second has passed without an event. So there is at most one message
+   per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -170,6 +171,8 @@ static void lose(int fd, const char *call)
 static bool accept_connection(int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    /* The queue is empty. If the listener were blocking, accept4 would sleep
+       here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
     /* The client gave up while it was in the queue: take the next one. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;

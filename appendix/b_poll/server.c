@@ -39,7 +39,8 @@
 /* Clients accepted per event. The other clients wait that long. */
 #define MAX_ACCEPTS 64
 
-/* A process may usually have fewer descriptors: ulimit -n prints the limit. */
+/* Entries in the table of clients. A process may usually have fewer
+   descriptors: ulimit -n prints the limit. */
 #define MAX_DESCRIPTORS 65536
 
 /* Length of the accept queue. The article uses 1. The kernel reduces it to
@@ -70,7 +71,8 @@ static struct pollfd watched[MAX_DESCRIPTORS];
 static int watched_length;
 
 /* True from the moment when accept4 fails for lack of descriptors or memory,
-   until a second has passed without an event. */
+   until a second has passed without an event. So there is at most one message
+   per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -181,6 +183,8 @@ static void lose(int fd, const char *call)
 static bool accept_connection(int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    /* The queue is empty. If the listener were blocking, accept4 would sleep
+       here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
     /* The client gave up while it was in the queue: take the next one. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
