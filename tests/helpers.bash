@@ -22,7 +22,7 @@ setup() {
   dir=$BATS_TEST_TMPDIR
   out=$dir/out err=$dir/err trace=$dir/trace
   server='' clients=() did='' look=main
-  # Leaks cannot be looked for under strace; all other tests look for them.
+  # AddressSanitizer would refuse to run with another preloaded library.
   export ASAN_OPTIONS=verify_asan_link_order=0
   # A time limit for read that never reads: sleeps without another process.
   exec {never}<> <(:)
