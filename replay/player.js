@@ -267,7 +267,8 @@ function open(number, step = 0) {
   scene.rows = [...$("code").querySelectorAll(".row:not(.out)")];
   $("title").textContent = scene.title;
   document.title = `${scene.title} · Replay`;
-  const lines = (kind, words) => [$("code").querySelectorAll(kind).length].filter(Boolean).map(n => `${n} ${words}`);
+  const lines = (kind, words) => [$("code").querySelectorAll(kind).length].filter(Boolean)
+    .map(n => `${n} line${n > 1 ? "s" : ""} ${words}`);
   const change = [...lines(".out", "taken out (−)"), ...lines(".put", "put in (±)")].join(", ");
   $("file").innerHTML = safe(scene.file) + (change && ` <b>changed: ${change}</b>`);
   [...$("scenes").children].forEach((button, k) => button.setAttribute("aria-current", String(k === number)));

@@ -237,7 +237,8 @@ def check_layout():
         for (const part of all(".socket, figure, .entry"))
           if (!inside(box(part), box($("kernel")))) fault(part.className + " out of kernel");
         for (const part of [$("sentence"), $("wait"), $("title"), $("process"), $("file"),
-            ...all(".socket :is(h3, p:not(.text)), section.client, .entry, figure, #process dd, #calls [aria-current]")])
+            ...all(".socket :is(h3, p:not(.text)), section.client, .entry, figure"),
+            ...all("#process dd, #calls [aria-current]")])
           if (part.scrollWidth > part.clientWidth + 1 || part.scrollHeight > part.clientHeight + 1)
             fault(`${part.id || part.className || part.tagName} is cut off: ${part.textContent}`);
         for (const socket of all(".socket"))
@@ -267,7 +268,8 @@ def check_layout():
 def check_keys():
     """Keys do what the help says, but not with a modifier or in a field."""
     with Browser() as browser:
-        ids = [browser.open() or browser.js("return replay.scenes.map(s => s.id)")][0]
+        browser.open()
+        ids = browser.js("return replay.scenes.map(s => s.id)")
         kinds = browser.js("return replay.scenes[1].steps.map(s => s.kind)")
         calls = [k + 1 for k, kind in enumerate(kinds) if kind != "line"]
         second = f"{ids[1]}/{{}}"
@@ -336,7 +338,8 @@ def check_buttons():
         for number, button in enumerate(browser.driver.find_elements(
                 By.CSS_SELECTOR, "#scenes button")):
             button.click()
-            assert browser.js("return replay.scenes[arguments[0]].id", number) + "/1" == browser.at()
+            scene = browser.js("return replay.scenes[arguments[0]].id", number)
+            assert browser.at() == scene + "/1"
         browser.click("help")
         assert browser.js("return $('about').open")
         browser.click("close")
