@@ -160,8 +160,8 @@ def send(call, after, before):
     if "TCP_CORK" in here["options"]:
         return f"send passes {some(n)} to the kernel; the cork holds" \
             f" {unsent:,}, and {here['client']} gets nothing."
-    return f"send passes {some(n)} to the kernel; {unsent:,} wait for an" \
-        " acknowledgment."
+    return f"send passes {some(n)} to the kernel, which keeps {unsent:,} until" \
+        f" {here['client']} acknowledges."
 
 
 def setsockopt(call, after, before):
@@ -336,10 +336,15 @@ def waits(program, state, call):
         return rows
     whom = []
     if call["fn"] == "recv":
-        whom = [socket_of(state, call["fd"])["client"]]
+        here = socket_of(state, call["fd"])
+        if here["recv"]["bytes"]:  # it is about to wake up
+            return rows
+        whom = [here["client"]]
     elif call["fn"] == "epoll_wait":
-        whom = [socket_of(state, e["fd"])["client"]
-                for e in state["epoll"]["entries"]
+        entries = state["epoll"]["entries"]
+        if any(e["ready"] for e in entries):
+            return rows
+        whom = [socket_of(state, e["fd"])["client"] for e in entries
                 if socket_of(state, e["fd"])["kind"] == "connection"]
     return rows + [[program, "waits for", name]
                    for name in whom or ["the next client"]]
