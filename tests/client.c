@@ -34,6 +34,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_COUNT 20000
@@ -164,12 +165,16 @@ static void send_urgent(int fd, const char *text)
     if (send(fd, text, strlen(text), MSG_OOB | MSG_NOSIGNAL) == -1) die("send");
 }
 
+/* Gives up in time even if the server sends without end. */
 static void read_all(int fd)
 {
     char data[4096];
     ssize_t n;
-    while ((n = recv(fd, data, sizeof data, 0)) > 0)
+    time_t begun = time(NULL);
+    while ((n = recv(fd, data, sizeof data, 0)) > 0) {
         fwrite(data, 1, (size_t)n, stdout);
+        if (time(NULL) - begun > patience) give_up("no end of the stream");
+    }
     fflush(stdout);
     if (n == -1 && errno == EAGAIN) give_up("no end of the stream");
     if (n == -1) perror("recv");

@@ -14,7 +14,7 @@ survives_failure() {
   assert_curl_is_answered
   wait "$client" || true
   assert_lines_said 1
-  assert_no_leak
+  assert_no_leak "$look"
   stop_server
 }
 

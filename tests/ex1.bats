@@ -29,6 +29,7 @@ load helpers
   refute_trace sendto
   assert_sleeps
   release "$client"
+  look='read_request: recv returns 0; main: the exit status'
   assert_server_exits 1
 }
 
@@ -36,8 +37,9 @@ load helpers
   start_traced epoll_create1,epoll_ctl,epoll_wait,setsockopt
   assert_answer send "$request" read
   assert_server_exits 0
-  look='the whole program'
+  look=open_listener
   assert_trace SO_REUSEADDR
+  look='the whole program'
   refute_trace 'epoll|TCP_'
 }
 

@@ -22,6 +22,7 @@ load helpers
   sleep 0.3
   [ ! -s "$answer" ] || fail 'the second client waits' 'it is answered'
   release "$silent"
+  look='read_request: recv returns 0'
   assert_response_of "$client"
   stop_server
 }
@@ -30,7 +31,8 @@ load helpers
   start_traced epoll_create1,epoll_ctl,epoll_wait,setsockopt
   assert_answer send "$request" read
   stop_server
-  look='the whole program'
+  look=open_listener
   assert_trace SO_REUSEADDR
+  look='the whole program'
   refute_trace 'epoll|TCP_'
 }

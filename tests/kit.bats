@@ -95,29 +95,6 @@ differ() {
   done
 }
 
-# A table of 16 entries: descriptors 5 to 15 are clients, the next is refused.
-@test "a client beyond the table is refused, and the server goes on" {
-  local i server crowd port=$((10000 + RANDOM % 20000))
-  sed 's/MAX_DESCRIPTORS 65536/MAX_DESCRIPTORS 16/' "$top/ex3_epoll_lt/server.c" \
-    >"$dir/server.c"
-  "${CC:-cc}" -fsanitize=address -o "$dir/ex3" "$dir/server.c"
-  "$dir/ex3" "$port" >"$dir/out" 2>"$dir/err" 3>&- &
-  server=$!
-  until grep -q -s listening "$dir/err"; do sleep 0.01; done
-  "$top/build/client" -n 20 "$port" wait >"$dir/crowd" 3>&- &
-  crowd=$!
-  for i in {1..200}; do
-    if grep -q '^table full: client refused' "$dir/err"; then break; fi
-    sleep 0.01
-  done
-  kill -USR1 "$crowd"
-  wait "$crowd"
-  curl -s --max-time 2 --retry 5 --retry-all-errors "http://127.0.0.1:$port"
-  kill "$server"
-  wait "$server"
-  grep -q '^table full: client refused' "$dir/err"
-}
-
 # --- The Makefile ------------------------------------------------------------
 
 make_here() { make -s --no-print-directory -C "$top" "$@"; }

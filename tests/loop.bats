@@ -12,6 +12,7 @@ setup_file() { probe; }
   assert_no_leak
   [ "$(grep -c 'Hello, world!' "$dir/answer")" -eq 20 ] ||
     fail '20 responses' "$(grep -c 'Hello, world!' "$dir/answer") responses"
+  look='accept_connection: the state of a new client'
   [ "$(grep -c 'GET / HTTP/1.0' "$out")" -eq 20 ] ||
     fail 'it prints 20 requests' "$(grep -c 'GET / HTTP/1.0' "$out") requests"
   stop_server
@@ -28,7 +29,7 @@ setup_file() { probe; }
 # The server, stopped meanwhile, finds the request, and a connection that it
 # can no longer answer.
 @test "survives a client that is gone when it answers: EPIPE, not SIGPIPE" {
-  look='send_response: MSG_NOSIGNAL'
+  look='main, read_request, and send_response: MSG_NOSIGNAL'
   start_server
   kill -STOP "$server"
   client send "$request" finish reset
@@ -80,13 +81,14 @@ ends_on() {
   stop_server INT
 }
 
-# A pipe contains 64 KiB; then the server sleeps in write.
+# A pipe contains 64 KiB; then the server sleeps in write. Each of these requests
+# fits into the buffer of stdio, which exit (instead of _exit) would write again.
 @test "ends at once while nobody reads its output" {
   local reader
   mkfifo "$dir/pipe"
   exec {reader}<>"$dir/pipe"
   out=$dir/pipe start_server
-  start_client -n 12 fill 8188 send '\r\n\r\n' read
+  start_client -n 20 fill 4000 send '\r\n\r\n' read
   wait_for grep -q -z pipe_write "/proc/$server/wchan" ||
     wait_for not ask --max-time 0.3
   stop_server
