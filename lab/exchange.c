@@ -1,25 +1,27 @@
 /*
- * A response in two small sends: how long it takes, and in how many segments.
+ * exchange: how long a response in two small sends takes, and in how many
+ * segments it leaves.
  *
  * usage: exchange MODE COUNT
  *
- * Opens both ends of one connection over loopback, on a port that the kernel
- * chooses. Then, COUNT times, 1 to 1000: the client sends a request, the server
- * reads it and sends the head and the body of its response, each with a send of
- * its own, and the client reads both. MODE is what the server asks of TCP:
+ * Opens both ends of one connection over loopback. Then, COUNT times (1 to
+ * 1000), the client end sends a request, the server end sends the head and the
+ * body of a response with one send each, and the client end reads both. MODE is
+ * what the server end sets:
  *
  *   plain    nothing
- *   cork     TCP_CORK before the two sends, and off again after them
+ *   cork     TCP_CORK before the two sends, cleared after them
  *   nodelay  TCP_NODELAY, once, at the beginning
- *   both     TCP_NODELAY and the cork
+ *   both     TCP_NODELAY, and TCP_CORK around the two sends
  *
  * Prints a line for each exchange: its number, the milliseconds from the
- * request to the whole response, the segments with data that the server's end
- * sent meanwhile, and how many of them had left when the server was done. One
- * process plays both ends, in turn: it waits only for what it has sent, and
- * when to acknowledge is for the kernel to decide. Ends after a minute in any
- * case. Exit status 1 means that a call failed, 2 that the command line was
- * wrong.
+ * request to the whole response, the segments with data that the server end
+ * sent, and how many of them it had sent when the second send (and the cork)
+ * was done. One process plays both ends in turn. The kernel decides when to
+ * acknowledge.
+ *
+ * Ends after a minute in any case. Exit status 1: a call failed. 2: the command
+ * line was wrong.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -57,14 +59,14 @@ static _Noreturn void die(const char *call)
     exit(EXIT_FAILURE);
 }
 
-/* For calls that have to succeed: returns their result. */
+/* For calls that must succeed. Returns their result. */
 static int must(int result, const char *call)
 {
     if (result == -1) die(call);
     return result;
 }
 
-/* Returns the server's end of a new connection, and stores the client's. */
+/* Opens a connection. Returns the server end, and stores the client end. */
 static int open_pair(int *client)
 {
     int listener = must(socket(AF_INET, SOCK_STREAM, 0), "socket");
@@ -88,7 +90,8 @@ static void set(int fd, int option, int value)
          "setsockopt");
 }
 
-/* The kernel fills in as much of the struct as it knows. */
+/* Returns the number of segments with data that fd has sent. An old kernel
+   fills in only the first part of the struct. */
 static unsigned int segments(int fd)
 {
     struct tcp_info info;
@@ -116,15 +119,14 @@ static void send_text(int fd, const char *text)
         die("send");
 }
 
-/* Waits until so many bytes have come, and reads them. */
+/* Waits until this many bytes have arrived, and reads them. */
 static void receive(int fd, size_t length)
 {
     char data[sizeof request + sizeof head + sizeof body];
     if (recv(fd, data, length, MSG_WAITALL) != (ssize_t)length) die("recv");
 }
 
-/* Returns what segments does when the server is done, and the client has not
-   yet begun to read. */
+/* Makes one exchange. Returns the segments sent before the client end reads. */
 static unsigned int exchange(int client, int server, int cork)
 {
     send_text(client, request);

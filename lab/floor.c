@@ -1,13 +1,12 @@
 /*
- * The least that a server can do: accept, recv, send, close, for one client
- * after the other. What it costs is the floor of lab/cost.sh.
+ * floor: the smallest server: accept, recv, send, close, one client after the
+ * other. lab/cost.sh compares the others with it.
  *
  * usage: floor PORT
  *
- * Takes the first bytes that come for a request, without a look at them, and
- * sends the article's 114 bytes. Says on stderr that it listens, and which
- * calls fail. Runs until it is killed. Exit status 1 means that a call failed
- * which serves all clients, 2 that the command line was wrong.
+ * Takes the first bytes for a request, without looking at them, and sends the
+ * article's 114 bytes. Runs until it is killed. Exit status 1: a call failed
+ * that concerns all clients. 2: the command line was wrong.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -47,7 +46,7 @@ static void serve(int connection)
     ssize_t n = recv(connection, request, sizeof request, 0);
     if (n == -1) perror("recv");
     if (n <= 0) return;
-    /* So few bytes find room in an empty buffer: all are taken, or none. */
+    /* An empty socket buffer has room for all of it. */
     if (send(connection, response, strlen(response), MSG_NOSIGNAL) == -1)
         perror("send");
 }

@@ -1,12 +1,12 @@
-# For the experiments that put nginx beside the kit's servers. They begin with
-# ". lab/common.bash", then ". lab/nginx.bash".
+# For experiments that compare with nginx: ". lab/common.bash", then
+# ". lab/nginx.bash".
 
-# Debian keeps it where only root's PATH leads.
+# On Debian, nginx is in a folder that only root has in its PATH.
 PATH=$PATH:/usr/sbin
 need nginx
 
-# All that nginx writes is in the experiment's temporary folder, so it need not
-# be root. Kept connections end when the client wants.
+# nginx writes only into the experiment's temporary folder, so it need not be
+# root.
 nginx_conf() {
   cat <<END
 daemon off;
@@ -31,7 +31,7 @@ http {
 END
 }
 
-# Sets $worker to the process that serves. There is none before nginx listens.
+# Sets $worker. nginx starts its worker after it has called listen.
 has_worker() {
   worker=$(grep -l -s "^PPid:[[:space:]]*$server\$" /proc/[0-9]*/status) || true
   worker=${worker//[^0-9]/}
@@ -39,18 +39,20 @@ has_worker() {
 }
 has_worker_or_ended() { has_worker || ! kill -0 "$server"; }
 
-# start_nginx: nginx with one worker, on a free port. Sets $port, $server and
-# $worker, the pids of nginx and of its worker.
+# start_nginx: starts nginx with one worker, on a free port. Sets $port and
+# $server, and $pid and $worker, the process that serves.
 start_nginx() {
   local tries
   for tries in {1..5}; do
     port=$((10000 + RANDOM % 20000))
     nginx_conf >"$work/nginx.conf"
     nginx -p "$work" -c nginx.conf >"$work/nginx.err" 2>&1 &
-    pids+=($!)
     server=$!
     wait_for has_worker_or_ended || true
-    if has_worker; then return; fi
+    if has_worker; then
+      pid=$worker
+      return
+    fi
     stop "$server"
   done
   give_up "nginx does not start (try $tries): $(tail -n 1 "$work/nginx.err")"

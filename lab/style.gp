@@ -1,7 +1,7 @@
-# How every picture looks: large enough for a projector, few colours, on a
-# ground of its own, so that a dark page does not matter.
+# How every picture looks: large enough for a projector. Its background is white
+# on a dark page, too.
 set terminal svg size 1200,675 font "Helvetica,24" background "#ffffff"
-# Or TCP_CORK would have a C below the line.
+# Without this, TCP_CORK would have its C below the line.
 set termoption noenhanced
 set title the_title font ",28" offset 0,0.3
 set border 3 lw 1.5 lc rgb "#555555"
@@ -12,7 +12,7 @@ set lmargin 11
 set rmargin 6
 set tmargin 3.5
 set bmargin 4
-# Told apart by those who see few colours, and in grey.
+# People who see few colours can tell these apart, also in grey.
 blue = "#0072b2"
 orange = "#d55e00"
 green = "#009e73"

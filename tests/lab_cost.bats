@@ -1,117 +1,106 @@
-# The experiment cost, and floor, the least that a server can do.
+# The experiment cost, and floor, the smallest server.
 
 EXAMPLE=build/floor
+SOURCE=lab/floor.c
 
 load helpers
 load lab
 
-tools=(ab nginx curl gnuplot column)
-PATH=$PATH:/usr/sbin
-
-# The same with all sanitizers: it is a tool.
+# floor is not built with sanitizers: it is a tool.
 start_floor() {
   bin=$top
-  start "$@"
+  start_server "$@"
 }
 
-# with_ab LINE...: the experiment in a copy, with an ab that does this.
-with_ab() {
-  copy
-  cp "$top"/ex? "$dir/kit"
-  cp "$top/build/floor" "$top/build/client" "$dir/kit/build"
+# copy_with_ab LINE...: a copy whose ab does this.
+copy_with_ab() {
+  needs_of cost
+  copy ex2 ex3 ex4 ex5 ex6 ex4_epoll_et build/floor build/client
   fake ab "$@"
-  PATH=$dir/kit:$PATH
+  PATH=$kit:$PATH
 }
 
-@test "lab/cost: prints a question, a table and what it measured, and leaves a picture" {
-  needs "${tools[@]}"
+@test "lab/cost: prints what a request costs, as a multiple of ex3" {
+  needs_of cost
+  experiment cost
+  has_form cost 8
+  awk -F '\t' 'NR > 1 && $2 > 0 && $5 > 0 { n++ }
+    $1 == "ex3" { right = $5 == 1 && $8 > 1 }
+    END { exit !(n == 8 && right) }' "$dir/left/cost.tsv"
+}
+
+@test "lab/cost: ex4_level is ex4 with a level-triggered listener, and one accept4 per event" {
+  copy_with_ab
+  fake cc "cp \"\${4}\" '$dir/source.c'" 'exec gcc "$@"'
+  experiment cost
+  run diff "$top/ex4_epoll_et/server.c" "$dir/source.c"
+  echo "$output"
+  [ "$(grep -c '^>' <<<"$output")" -eq 4 ]
+  [ "$(grep -c '^> .*listener, EPOLLIN)' <<<"$output")" -eq 3 ]
+  [ "$(grep -c '^> accept_connection(epoll, listener);$' <<<"$output")" -eq 1 ]
+}
+
+@test "lab/cost: leaves out a program that is not built" {
+  copy_with_ab
+  rm "$kit/ab" "$kit/ex6"
   experiment cost
   has_form cost 7
-  grep -E '^   server +us/request +least +greatest +of nginx +least +greatest +KiB/silent client$' \
-    <<<"$output"
-  [ "$(awk -F '\t' '$2 > 0 && $5 > 0' "$dir/left/cost.tsv" | wc -l)" -ge 7 ]
-  [ "$(awk -F '\t' '$1 == "nginx" { print $5 }' "$dir/left/cost.tsv")" = 1 ]
-  [ "$(awk -F '\t' '$1 == "ex3" && $8 > 1' "$dir/left/cost.tsv" | wc -l)" -eq 1 ]
+  [[ $output = *'ex6 is not built: left out'* ]]
 }
 
-@test "lab/cost: without ab, it says so" { without ab cost; }
-@test "lab/cost: without curl, it says so" { without curl cost; }
-
-@test "lab/cost: requests that fail stop it" {
-  needs "${tools[@]}"
-  with_ab 'echo "Complete requests: 100"' 'echo "Failed requests: 7"'
-  gives_up cost 'ab, at floor: Failed requests: 7'
+@test "lab/cost: exits with 1 if ab reports a failure, or too few requests" {
+  copy_with_ab 'exit 3'
+  gives_up cost 'floor: ab failed: '
+  fake ab 'echo "Complete requests: 100"' 'echo "Failed requests: 7"'
+  gives_up cost 'floor: ab reports 100 of 100 requests, 7 failed'
+  fake ab 'echo "Complete requests: 99"' 'echo "Failed requests: 0"'
+  gives_up cost 'floor: ab reports 99 of 100 requests, 0 failed'
 }
 
-@test "lab/cost: responses other than 200 stop it" {
-  needs "${tools[@]}"
-  with_ab 'echo "Complete requests: 100"' 'echo "Failed requests: 0"' \
-    'echo "Non-2xx responses: 7"'
-  gives_up cost 'ab, at floor: Non-2xx responses: 7'
-}
-
-@test "lab/cost: an ab that fails, sends too few requests, or says nothing stops it" {
-  needs "${tools[@]}"
-  with_ab 'echo "Complete requests: 99"' 'echo "Failed requests: 0"'
-  gives_up cost 'ab, at floor: Complete requests: 99'
-  fake ab 'echo "Complete requests: 100"' 'echo "Failed requests: 0"' 'exit 3'
-  gives_up cost 'ab, at floor: *'
-  fake ab
-  gives_up cost 'ab, at floor: '
-}
-
-@test "lab/cost: a server that dies stops it" {
-  needs "${tools[@]}"
-  with_ab
-  rm "$dir/kit/ab"
-  fake ex4 'echo listening >&2' 'exec sleep 0.2'
-  gives_up cost '@(ab, at ex4: *|ex4 has ended)'
-}
-
-@test "lab/cost: an nginx that does not start stops it" {
-  needs "${tools[@]}"
-  with_ab
+@test "lab/cost: exits with 1 if a server ends, or nginx does not start" {
+  copy_with_ab
+  rm "$kit/ab"
+  fake ex5 'echo listening >&2' 'exec sleep 0.2'
+  gives_up cost '@(ex5: ab failed: *|ex5 has ended)'
   fake nginx 'echo "nginx: cannot" >&2' 'exit 1'
   gives_up cost 'nginx does not start (try 5): nginx: cannot'
 }
 
-@test "lab/cost: ended early, it leaves no process and no file" {
-  needs "${tools[@]}"
+@test "lab/cost: leaves no process and no file when it gets SIGTERM" {
+  needs_of cost
   ended_early cost 'round 1'
 }
 
 @test "lab/cost: floor sends the article's 114 bytes" {
   start_floor
-  ask -i >"$dir/answer"
-  expected_response >"$dir/expected"
-  same "$dir/expected" "$dir/answer"
+  assert_curl_is_answered
 }
 
 @test "lab/cost: floor survives clients that end, reset and leave" {
   start_floor
-  "$client" "$port" finish read
-  "$client" "$port" reset
-  "$client" -n 20 "$port" send 'GET / HTTP/1.0\r\n\r\n' reset
-  "$client" -n 20 "$port" send 'GET / HTTP/1.0\r\n\r\n'
-  "$client" -n 3 "$port" send 'GET / HTTP/1.0\r\n\r\n' read >"$dir/answers"
-  [ "$(grep -o 'Hello, world!' "$dir/answers" | wc -l)" -eq 3 ]
-  answers
+  client finish read
+  client reset
+  client -n 20 send "$request" reset
+  client -n 20 send "$request"
+  client -n 3 send "$request" read
+  [ "$(grep -o 'Hello, world!' "$dir/answer" | wc -l)" -eq 3 ]
+  assert_curl_is_answered
 }
 
-@test "lab/cost: accept, recv or send fails: it costs one client of floor at most" {
+@test "lab/cost: floor loses one client at most when accept, recv or send fails" {
   local call
   bin=$top
   for call in accept:ECONNABORTED accept:EINTR recvfrom:ECONNRESET sendto:EPIPE; do
-    traced "${call%:*}" -e "inject=${call%:*}:error=${call#*:}:when=1"
+    start_traced "${call%:*}" -e "inject=${call%:*}:error=${call#*:}:when=1"
     ask >"$dir/answer" || true
-    answers
-    grep -q INJECTED "$trace"
+    assert_curl_is_answered
+    assert_trace INJECTED
     kill -KILL "$server"
     wait "$server" || true
   done
 }
 
-@test "lab/cost: floor says that the port is taken, and what is no port" {
+@test "lab/cost: floor exits with 1 if the port is taken, with 2 if it is invalid" {
   local argument
   start_floor
   run -1 "$top/build/floor" "$port"
