@@ -164,7 +164,8 @@ sanitize: $(TEST_TOOLS)
 	$(call build_all,build/sanitize,$(CC) $(SANITIZE))
 	$(call build_all,build/threads,$(CC) $(SANITIZE_THREADS))
 	SANITIZED=1 BIN=build/sanitize PATIENCE=10 tests/run.sh $(EXAMPLES) $(APPENDIX)
-	SANITIZED=1 BIN=build/threads PATIENCE=10 $(LESS_RANDOM) tests/run.sh e_oneshot
+	EXAMPLE=e_oneshot SANITIZED=1 BIN=build/threads PATIENCE=10 $(LESS_RANDOM) \
+	  $(BATS) tests/e_oneshot.bats
 
 musl: $(TEST_TOOLS)
 	$(call build_all,build/musl,musl-gcc -O2 $(WARNINGS))

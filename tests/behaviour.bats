@@ -43,7 +43,7 @@ survives() {
   start_traced write,writev,sendto
   assert_answer send "$request" read
   served
-  sed -n -E 's/^(write|send)(v?\(1,|to).*/\1/p' "$trace" | uniq >"$dir/calls"
+  sed -n -E 's/^([0-9]+ +)?(write|send)(v?\(1,|to).*/\2/p' "$trace" | uniq >"$dir/calls"
   printf 'write\nsend\n' >"$dir/expected"
   assert_bytes_equal "$dir/expected" "$dir/calls" 'two calls, in this order'
 }
@@ -109,12 +109,12 @@ survives() {
   look='the use of READ_SIZE and MAX_REQUEST'
   start_traced recvfrom
   start_client send GET wait fill 8185 send '\r\n\r\n' read
-  wait_for grep -q '^recvfrom.* = 3$' "$trace"
+  wait_for grep -q 'recvfrom.* = 3$' "$trace"
   release "$client"
   assert_response_of "$client"
   served
   assert_trace ', 1024, '
-  awk -F ', ' '/^recvfrom/ { split($NF, result, "= ")
+  awk -F ', ' '/recvfrom/ { split($NF, result, "= ")
     if ($(NF - 3) > 1024 || received + $(NF - 3) > 8192) print
     if (result[2] > 0) received += result[2] }' "$trace" >"$dir/too_much"
   [ ! -s "$dir/too_much" ] ||

@@ -67,6 +67,20 @@ differ() {
   differ ex3_epoll_lt ex6_nodelay 3 open_listener
 }
 
+@test "the appendix differs from ex3 and ex5 where its ideas are" {
+  local handlers=(accept_connection read_request send_response main)
+  differ ex3_epoll_lt appendix/a_select 100 watch lose "${handlers[@]}"
+  differ ex3_epoll_lt appendix/b_poll 100 watch lose "${handlers[@]}"
+  differ ex3_epoll_lt appendix/c_echo_queues 150 open_listener port_argument \
+    lose receive_some send_some "${handlers[@]}"
+  differ ex3_epoll_lt appendix/d_event_names 190 port_argument lose \
+    receive_some "${handlers[@]}"
+  differ ex3_epoll_lt appendix/e_oneshot 110 watch lose print_request \
+    "${handlers[@]}"
+  differ ex5_cork appendix/f_pipelining 330 open_listener port_argument lose \
+    receive_some send_some "${handlers[@]}"
+}
+
 @test "the six are short, and so are their functions" {
   local ceilings=(105 130 190 200 197 193) i name function lines
   for i in "${!names[@]}"; do

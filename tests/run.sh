@@ -27,6 +27,7 @@ parts_of() {
     ex4) printf '%s\n' 'ex4 epoll' 'loop behaviour' 'failures epoll_failures' ;;
     ex?) printf '%s\n' "$1 epoll" 'loop level behaviour' 'failures epoll_failures' ;;
     a_select | b_poll) printf '%s\n' "$1 epoll" 'loop behaviour' failures ;;
+    e_oneshot) printf '%s\n' 'e_oneshot epoll loop level' 'behaviour failures' ;;
     *) echo "$1" ;;
   esac
 }
@@ -35,6 +36,11 @@ parts_of() {
 run_part() {
   local files=() name
   for name in $(parts_of "$1" | sed -n "$2p"); do files+=("tests/$name.bats"); done
+  if [ "$1" = e_oneshot ]; then
+    export THREADS=yes
+    # With one worker, the order of its calls is known.
+    if [ "$2" = 2 ]; then export BIN=${BIN:-build}/one; fi
+  fi
   EXAMPLE=$1 BATS_TEST_NAME_PREFIX="$1: " "$bats" --tap "${files[@]}" \
     >"$work/$1.$2.running" 2>&1 </dev/null || true
   mv "$work/$1.$2.running" "$work/$1.$2"

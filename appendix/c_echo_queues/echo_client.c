@@ -1,20 +1,17 @@
 /*
- * The client of the echo server: sends, and checks what comes back.
+ * The client of the echo server: sends a text, and checks what comes back.
  *
  * usage: echo_client [port]
  *
- * Opens two connections to the port of 127.0.0.1, 10000 unless given. Sends a
- * message in parts, each part on both connections, and reads the echoes; then
- * ends both streams, and waits for the server to end them as well.
+ * Opens two connections to this port of 127.0.0.1, or to port 10000. Sends each
+ * part of the text on both connections, then reads both echoes. In the end it
+ * ends both streams and waits until the server has ended them too.
  *
- * Exit status 0 means that everything came back as it was sent, and nothing
- * else; 1 that it did not, and stderr says why; 2 that the command line was
- * wrong.
+ * Exit status: 0 if exactly the text came back, 1 if not, 2 if the command line
+ * was wrong. After 5 seconds, SIGALRM ends the program.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +19,12 @@
 #include <unistd.h>
 
 #define CONNECTIONS 2
+
+/* The longest part has 26 bytes. */
 #define MAX_PART 64
+
+/* A test or a script should not wait longer for a server that does not
+   answer. */
 #define SECONDS 5
 
 static const char *const parts[] = {
@@ -36,32 +38,23 @@ struct connection {
     char name[sizeof "255.255.255.255:65535"];
 };
 
-/* Without it, a call that blocks would go on when the time is up. The alarm is
-   set again for the case that it comes just before such a call. */
-static void time_is_up(int signal_number)
-{
-    (void)signal_number;
-    alarm(1);
-}
-
 static void die(const char *call)
 {
-    if (errno == EINTR) fprintf(stderr, "not done in %d seconds: ", SECONDS);
     perror(call);
     exit(EXIT_FAILURE);
 }
 
-static void wrong(const struct connection *c, const char *what)
+static void fail(const struct connection *c, const char *problem)
 {
-    fprintf(stderr, "%s: %s\n", c->name, what);
+    fprintf(stderr, "%s: %s\n", c->name, problem);
     exit(EXIT_FAILURE);
 }
 
-/* Returns the port that the command line names, or 10000. */
+/* Returns the port given on the command line, or 10000. */
 static in_port_t port_argument(int argc, char *argv[])
 {
     if (argc < 2) return 10000;
-    /* strtol alone would take " 80", "+80" and "80x". */
+    /* strtol alone would accept " 80", "+80" and "80x". */
     size_t digits = strspn(argv[1], "0123456789");
     long port = strtol(argv[1], NULL, 10);
     if (argc == 2 && argv[1][digits] == '\0' && port >= 1 && port <= 65535)
@@ -74,30 +67,29 @@ static in_port_t port_argument(int argc, char *argv[])
 /* The connection's name is its own address, as in the log of the server. */
 static void open_connection(struct connection *c, in_port_t port)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons(port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
-    socklen_t size = sizeof address;
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (c->fd == -1) die("socket");
-    if (connect(c->fd, (struct sockaddr *)&address, size) == -1) die("connect");
-    if (getsockname(c->fd, (struct sockaddr *)&address, &size) == -1)
+
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof a;
+    if (connect(c->fd, (struct sockaddr *)&a, size) == -1) die("connect");
+    if (getsockname(c->fd, (struct sockaddr *)&a, &size) == -1)
         die("getsockname");
-    snprintf(c->name, sizeof c->name, "%s:%d", inet_ntoa(address.sin_addr),
-             ntohs(address.sin_port));
+    snprintf(c->name, sizeof c->name, "%s:%d", inet_ntoa(a.sin_addr),
+             ntohs(a.sin_port));
 }
 
 static void send_part(const struct connection *c, const char *part)
 {
     fprintf(stderr, "%s: sending \"%s\"\n", c->name, part);
-    /* So few bytes are taken whole or not at all. */
+    /* MSG_NOSIGNAL: get the error EPIPE instead of a fatal SIGPIPE if the
+       server is gone. The socket blocks, so send accepts all the data. */
     if (send(c->fd, part, strlen(part), MSG_NOSIGNAL) == -1) die("send");
 }
 
-/* The echo may come in any number of pieces. A piece is printed only if it is
-   what was sent, for anything else could give orders to the terminal. */
+/* The echo may arrive in several chunks. The client prints only what it has
+   sent: other bytes could control the terminal. */
 static void receive_echo(const struct connection *c, const char *part)
 {
     char data[MAX_PART];
@@ -105,21 +97,22 @@ static void receive_echo(const struct connection *c, const char *part)
     for (size_t received = 0; received < length;) {
         ssize_t n = recv(c->fd, data, length - received, 0);
         if (n == -1) die("recv");
-        if (n == 0) wrong(c, "the server ended the stream too early");
+        if (n == 0) fail(c, "the server ended the stream too early");
         if (memcmp(data, part + received, (size_t)n) != 0)
-            wrong(c, "what came back is not what was sent");
+            fail(c, "what came back is not what was sent");
         fprintf(stderr, "%s: received \"%.*s\"\n", c->name, (int)n, data);
         received += (size_t)n;
     }
 }
 
+/* Ends the stream. Nothing more may come back. */
 static void finish(const struct connection *c)
 {
-    char surplus;
+    char extra;
     if (shutdown(c->fd, SHUT_WR) == -1) die("shutdown");
-    ssize_t n = recv(c->fd, &surplus, 1, 0);
+    ssize_t n = recv(c->fd, &extra, 1, 0);
     if (n == -1) die("recv");
-    if (n == 1) wrong(c, "more came back than was sent");
+    if (n == 1) fail(c, "more came back than was sent");
     fprintf(stderr, "%s: closing\n", c->name);
     close(c->fd);
 }
@@ -127,8 +120,6 @@ static void finish(const struct connection *c)
 int main(int argc, char *argv[])
 {
     in_port_t port = port_argument(argc, argv);
-    const struct sigaction action = {.sa_handler = time_is_up};
-    if (sigaction(SIGALRM, &action, NULL) == -1) die("sigaction");
     alarm(SECONDS);
 
     struct connection connections[CONNECTIONS];

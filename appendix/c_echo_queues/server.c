@@ -1,26 +1,25 @@
 /*
- * Appendix C: an echo server, with a queue of messages for each client.
+ * Appendix C: an echo server with a bounded queue for each client.
  *
- * Shows: a program that has to write, but not when it likes. What comes in is
- * put in a queue, and goes out when epoll_wait says that there is room. Only
- * while the queue holds something is EPOLLOUT asked for, and only while the
- * queue has room is EPOLLIN.
+ * Shows: backpressure. Each client has a queue of received data. While the
+ * queue is full, the server does not read from this client. So a client that
+ * never reads fills the buffers of the kernel, not our memory.
  *
- * New since example 3: the queue, EPOLLOUT and EPOLLIN at the same time, urgent
- * data, and a log of all that happens. It listens on 127.0.0.1 only.
+ * New since example 3: the queue. The server watches EPOLLIN while the queue
+ * has room, and EPOLLOUT while it has data, so often both. It also writes a
+ * log, and it listens on 127.0.0.1 only.
  *
- * Try it: make c_echo_queues && ./c_echo_queues, and in a second terminal
+ * Try it: make c_echo_queues && ./c_echo_queues, and in another terminal
  * make echo_client && ./echo_client.
  *
- * Still wrong: a client that never reads keeps its full queue for ever: a
- * server on the open net also needs a time limit. And whoever reads the log
- * slowly slows down all the clients.
+ * Limits: a client that never reads may stay forever. A server on the internet
+ * also needs a time limit. If nobody reads the log, the server sleeps in write.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,82 +27,86 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What one recv asks for, and so the longest message. */
+/* Bytes requested per recv, as in the article, and so the longest chunk. */
 #define READ_SIZE 1024
-/* How many messages one client may have waiting. */
+
+/* Chunks that one client may have in its queue: 16 KiB. */
 #define QUEUE_SIZE 16
+
+/* Events taken per epoll_wait. The next call returns those that are left. */
 #define MAX_EVENTS 64
-#define MAX_DESCRIPTORS 65536
 
-/* How many clients may wait to be accepted; the article has 1. */
-#ifndef BACKLOG
+/* A process may usually have fewer descriptors: ulimit -n prints the limit.
+   Half of example 3's value, because an entry is twice as long. */
+#define MAX_DESCRIPTORS 32768
+
+/* Length of the accept queue. The article uses 1. The kernel reduces a larger
+   value than net.core.somaxconn, which is SOMAXCONN by default. */
 #define BACKLOG SOMAXCONN
-#endif
 
-/* What one recv returned. */
-struct message {
+/* What one recv returned. TCP has no messages: one send of the client may
+   arrive in several chunks, and several sends in one chunk. */
+struct chunk {
     size_t length;
     char data[READ_SIZE];
 };
 
-/* One client. What is asked of epoll is its interest; input is the part of that
-   which waits for messages, while there is room. The queue is a ring: first and
-   count say where in it the messages are, and sent is how much of the first has
-   gone. A client that has ended its stream is still owed what is queued. */
+/* State of one client, kept between events. */
 struct connection {
-    int fd;
-    int ended;
     char name[sizeof "255.255.255.255:65535"];
-    uint32_t input;
-    uint32_t interest;
-    size_t first;
-    size_t count;
+    /* True after the client has ended its stream. */
+    bool ended;
+    /* Bytes of the oldest chunk that are sent. */
     size_t sent;
-    struct message queue[QUEUE_SIZE];
+    /* The queue is a ring: queue[0] follows queue[QUEUE_SIZE - 1]. */
+    size_t oldest;
+    size_t count;
+    struct chunk queue[QUEUE_SIZE];
 };
 
-/* The open connections, by their descriptors. */
-static struct connection *connections[MAX_DESCRIPTORS];
+/* One entry for each descriptor: 517 MiB of virtual memory. The kernel provides
+   only the pages that the program touches. */
+static struct connection connections[MAX_DESCRIPTORS];
 
-static volatile sig_atomic_t interrupted;
+/* True from the moment when accept4 fails for lack of descriptors or memory,
+   until a second has passed without an event. So there is at most one message
+   per second. */
+static bool shortage;
 
-/* A signal that comes after the flag was tested, but before the call that
-   blocks, does not wake that call. The alarm does, a second later. */
-static void interrupt(int signal_number)
-{
-    interrupted = signal_number;
-    alarm(1);
-}
-
+/* For a failure after which the program can serve nobody: prints the call and
+   the reason, and exits. */
 static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
 }
 
-/* Says why; the caller closes the connection. */
-static int closing(const struct connection *c, const char *why)
+/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
+   closes all descriptors. */
+static void end(int signal_number)
 {
-    fprintf(stderr, "closing %s: %s\n", c->name, why);
-    return -1;
+    (void)signal_number;
+    _exit(EXIT_SUCCESS);
 }
 
-/* Without SA_RESTART, so that a call that blocks fails with EINTR. SIGALRM as
-   well, for it would end the program otherwise. */
+/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
 static void catch_signals(void)
 {
-    const struct sigaction action = {.sa_handler = interrupt};
+    const struct sigaction action = {.sa_handler = end};
     if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1 ||
-        sigaction(SIGALRM, &action, NULL) == -1)
+        sigaction(SIGTERM, &action, NULL) == -1)
         die("sigaction");
+    /* A program inherits the set of blocked signals. sa_mask is empty, so
+       this blocks none. */
+    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
+        die("sigprocmask");
 }
 
-/* Returns the port that the command line names, or 10000. */
+/* Returns the port given on the command line, or 10000. */
 static in_port_t port_argument(int argc, char *argv[])
 {
     if (argc < 2) return 10000;
-    /* strtol alone would take " 80", "+80" and "80x". */
+    /* strtol alone would accept " 80", "+80" and "80x". */
     size_t digits = strspn(argv[1], "0123456789");
     long port = strtol(argv[1], NULL, 10);
     if (argc == 2 && argv[1][digits] == '\0' && port >= 1 && port <= 65535)
@@ -113,181 +116,154 @@ static in_port_t port_argument(int argc, char *argv[])
     exit(2);
 }
 
-/* Returns a socket that listens on the port, for this machine only. */
+/* Returns a socket that listens on this port of 127.0.0.1. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (listener == -1) die("socket");
 
-    /* The connections of a server that has just ended stay in TIME_WAIT for a
-       minute, and for that long bind would fail. */
+    /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
+       SO_REUSEADDR, bind would fail until then. */
     int on = 1;
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
         die("setsockopt");
 
-    /* Inherited by the connections: an urgent byte stays in its place among
-       the others, and recv returns it there. */
+    /* Accepted sockets inherit this. An urgent byte keeps its place among the
+       others, and recv returns it there. */
     if (setsockopt(listener, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on) == -1)
         die("setsockopt");
 
-    struct sockaddr_in local = {
-        .sin_family = AF_INET,
-        .sin_port = htons(port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
-    if (bind(listener, (struct sockaddr *)&local, sizeof local) == -1)
-        die("bind");
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(port)};
+    own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (bind(listener, (struct sockaddr *)&own, sizeof own) == -1) die("bind");
     if (listen(listener, BACKLOG) == -1) die("listen");
     return listener;
 }
 
-/* Returns 1: accept may be called again. A signal, or a client that left while
-   it waited, is no trouble. Anything else is taken for a shortage: the client
-   stays in the queue, and accept would fail again at once, so wait. */
-static int accept_failed(void)
-{
-    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return 1;
-    perror("accept");
-    sleep(1);
-    return 1;
-}
-
-/* Adds fd with EPOLL_CTL_ADD, or changes what is reported of it with
-   EPOLL_CTL_MOD: the new mask replaces the old one whole. */
+/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD), the
+   events to wait for. epoll_wait returns data.fd with each event. */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
     return epoll_ctl(epoll, operation, fd, &event);
 }
 
-/* close also ends the registration, for no other descriptor refers to this
-   socket. */
-static void close_connection(struct connection *c)
+/* Says why in the log. close also ends the registration. */
+static void close_connection(int fd, const char *why)
 {
-    connections[c->fd] = NULL;
-    close(c->fd);
-    free(c);
+    fprintf(stderr, "closing %s: %s\n", connections[fd].name, why);
+    close(fd);
 }
 
-/* Returns 1 if there may be another client, 0 if there is none, or -1 if one
-   may have been left in the queue. */
-static int accept_connection(int epoll, int listener, long last)
+/* Reads only while the queue has room, sends only while it has data. If neither
+   is possible, the client has ended its stream and everything is sent. */
+static void watch_queue(int epoll, int fd)
+{
+    const struct connection *c = &connections[fd];
+    uint32_t events = 0;
+    if (c->count < QUEUE_SIZE && !c->ended) events |= EPOLLIN;
+    if (c->count > 0) events |= EPOLLOUT;
+    if (events == 0)
+        close_connection(fd, "end of stream");
+    else if (watch(epoll, EPOLL_CTL_MOD, fd, events) == -1)
+        close_connection(fd, strerror(errno));
+}
+
+/* Accepts one client. Returns true if more may be in the queue. Level-triggered
+   epoll reports them again, so main ignores the result; example 4 needs it. */
+static bool accept_connection(int epoll, int listener)
 {
     struct sockaddr_in peer = {0};
     socklen_t size = sizeof peer;
     int fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK);
-    if (fd == -1 && errno == EAGAIN) return 0;
+    /* The queue is empty. If the listener were blocking, accept4 would sleep
+       here, and all clients would wait. */
+    if (fd == -1 && errno == EAGAIN) return false;
+    /* The client gave up while it was in the queue: take the next one. */
+    if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
     if (fd == -1) {
-        accept_failed();
-        return -1;
+        /* Out of descriptors or memory. The client stays in the queue, so
+           epoll would report it again and again: stop watching the listener.
+           main tries again later. */
+        if (!shortage) perror("accept4");
+        shortage = true;
+        if (watch(epoll, EPOLL_CTL_MOD, listener, 0) == -1) die("epoll_ctl");
+        return false;
     }
-
-    /* Descriptors are given out from the lowest up. If a client kept the last
-       one, accept could not even take the next client to turn it away. */
-    struct connection *c = fd < last ? malloc(sizeof *c) : NULL;
-    if (c == NULL) {
-        fputs("out of descriptors or memory: client turned away\n", stderr);
+    if (fd >= MAX_DESCRIPTORS) {
+        fputs("table full: client refused\n", stderr);
         close(fd);
-        return 1;
+        return true;
     }
-    c->fd = fd;
-    c->ended = 0;
-    c->input = EPOLLIN | EPOLLPRI;
-    c->interest = c->input;
-    c->first = 0;
-    c->count = 0;
+    struct connection *c = &connections[fd];
+    c->ended = false;
     c->sent = 0;
-    connections[fd] = c;
-    /* Noted now, for once a client has reset the connection, the kernel no
-       longer knows. */
+    c->oldest = 0;
+    c->count = 0;
+    /* Needed later: after a reset, the kernel no longer knows the address. */
     snprintf(c->name, sizeof c->name, "%s:%d", inet_ntoa(peer.sin_addr),
              ntohs(peer.sin_port));
     fprintf(stderr, "new connection from %s\n", c->name);
-    if (watch(epoll, EPOLL_CTL_ADD, fd, c->interest) == -1) {
-        closing(c, strerror(errno));
-        close_connection(c);
-    }
-    return 1;
+    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1)
+        close_connection(fd, strerror(errno));
+    return true;
 }
 
-/* Both directions are shut, or there is an error, or, as after a reset, both:
-   nothing that is queued can be sent. */
-static int hung_up(const struct connection *c)
+/* Calls recv once. Returns its result. The queue has room: otherwise, the
+   server would not watch EPOLLIN. */
+static ssize_t receive_some(int fd)
 {
-    int error = 0;
-    socklen_t size = sizeof error;
-    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    return closing(c, error != 0 ? strerror(error) : "HUP");
-}
-
-/* Appends one message to the queue, which has room: EPOLLIN would not have been
-   asked for otherwise. Returns 0, or -1 if the connection is to be closed. */
-static int receive(struct connection *c)
-{
-    struct message *m = &c->queue[(c->first + c->count) % QUEUE_SIZE];
-    ssize_t n = recv(c->fd, m->data, READ_SIZE, 0);
-    if (n == -1 && errno == EINTR) return 0;
-    if (n == -1 && errno != EAGAIN) return closing(c, strerror(errno));
-    /* EPOLLPRI is reported for as long as the urgent byte is unread, even while
-       a segment before it is missing: wait for that with EPOLLIN alone. */
-    c->input = n == -1 ? EPOLLIN : EPOLLIN | EPOLLPRI;
-    c->ended = n == 0;
-    if (n <= 0) return 0;
-    /* Not the bytes themselves: they could give orders to the terminal. */
-    fprintf(stderr, "received %zd bytes from %s\n", n, c->name);
-    m->length = (size_t)n;
+    struct connection *c = &connections[fd];
+    struct chunk *chunk = &c->queue[(c->oldest + c->count) % QUEUE_SIZE];
+    ssize_t n = recv(fd, chunk->data, READ_SIZE, 0);
+    if (n <= 0) return n;
+    chunk->length = (size_t)n;
     c->count++;
-    return 0;
+    /* Not the bytes themselves: they could control the terminal. */
+    fprintf(stderr, "received %zd bytes from %s\n", n, c->name);
+    return n;
 }
 
-/* Sends the first message, or what is left of it; once it has gone whole, the
-   queue goes on to the next. Returns 0, or -1 if the connection is to be
-   closed. */
-static int send_message(struct connection *c)
+/* EPOLLIN: the client has sent something, or has left. */
+static void read_chunk(int epoll, int fd)
 {
-    const struct message *m = &c->queue[c->first];
-    /* Without the flag, a client that has left ends us with SIGPIPE. */
-    ssize_t n =
-        send(c->fd, m->data + c->sent, m->length - c->sent, MSG_NOSIGNAL);
-    if (n == -1 && (errno == EAGAIN || errno == EINTR)) return 0;
-    if (n == -1) return closing(c, strerror(errno));
-    fprintf(stderr, "sending %zd bytes to %s\n", n, c->name);
-    /* The kernel may have taken a part only. */
-    c->sent += (size_t)n;
-    if (c->sent < m->length) return 0;
+    ssize_t n = receive_some(fd);
+    if (n == 0) connections[fd].ended = true;
+    if (n == -1 && errno != EAGAIN)
+        close_connection(fd, strerror(errno));
+    else
+        watch_queue(epoll, fd);
+}
 
+/* Calls send once. Returns its result. */
+static ssize_t send_some(int fd)
+{
+    struct connection *c = &connections[fd];
+    const struct chunk *chunk = &c->queue[c->oldest];
+    /* MSG_NOSIGNAL: get the error EPIPE instead of a fatal SIGPIPE if the
+       client is gone. */
+    ssize_t n =
+        send(fd, chunk->data + c->sent, chunk->length - c->sent, MSG_NOSIGNAL);
+    if (n == -1) return n;
+    fprintf(stderr, "sending %zd bytes to %s\n", n, c->name);
+    /* send may accept only part of the data. */
+    c->sent += (size_t)n;
+    if (c->sent < chunk->length) return n;
     c->sent = 0;
-    c->first = (c->first + 1) % QUEUE_SIZE;
+    c->oldest = (c->oldest + 1) % QUEUE_SIZE;
     c->count--;
     if (c->count == 0) fprintf(stderr, "queue empty for %s\n", c->name);
-    return 0;
+    return n;
 }
 
-/* Asks for what the queue allows. EPOLLOUT with nothing to send, or EPOLLIN at
-   the end of the stream, would be reported at once, again and again. If neither
-   is left, all is done. */
-static int update_interest(int epoll, struct connection *c)
+/* EPOLLOUT: the kernel has room for data to send. */
+static void send_chunk(int epoll, int fd)
 {
-    uint32_t wanted = 0;
-    if (c->count < QUEUE_SIZE && !c->ended) wanted |= c->input;
-    if (c->count > 0) wanted |= EPOLLOUT;
-    if (wanted == 0) return closing(c, "end of stream");
-    if (wanted == c->interest) return 0;
-    c->interest = wanted;
-    if (watch(epoll, EPOLL_CTL_MOD, c->fd, wanted) == 0) return 0;
-    return closing(c, strerror(errno));
-}
-
-/* A client that sends and reads has EPOLLIN and EPOLLOUT at the same time, and
-   each is due its turn. EPOLLHUP and EPOLLERR come unasked. */
-static void handle_event(int epoll, struct connection *c, uint32_t events)
-{
-    int result = 0;
-    if (events & (EPOLLHUP | EPOLLERR)) result = hung_up(c);
-    if (result == 0 && events & (EPOLLIN | EPOLLPRI)) result = receive(c);
-    if (result == 0 && events & EPOLLOUT) result = send_message(c);
-    if (result == 0) result = update_interest(epoll, c);
-    if (result == -1) close_connection(c);
+    ssize_t n = send_some(fd);
+    if (n == -1 && errno != EAGAIN)
+        close_connection(fd, strerror(errno));
+    else
+        watch_queue(epoll, fd);
 }
 
 int main(int argc, char *argv[])
@@ -295,32 +271,30 @@ int main(int argc, char *argv[])
     in_port_t port = port_argument(argc, argv);
     catch_signals();
     int listener = open_listener(port);
-    /* accept would wait for the next client if another process, or an error
-       of the network, had taken this one after its event. */
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) == -1) die("fcntl");
     int epoll = epoll_create1(0);
     if (epoll == -1) die("epoll_create1");
     if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN) == -1) die("epoll_ctl");
-    long last = sysconf(_SC_OPEN_MAX) - 1;
-    if (last >= MAX_DESCRIPTORS) last = MAX_DESCRIPTORS - 1;
     fprintf(stderr, "listening: try ./echo_client %d\n", port);
 
-    while (!interrupted) {
+    for (;;) {
         struct epoll_event events[MAX_EVENTS];
-        int ready = epoll_wait(epoll, events, MAX_EVENTS, -1);
+        /* In a shortage, try again after the next event, or after 1,000 ms. */
+        int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
+        /* EINTR: the program was stopped (Ctrl-Z) and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
-        for (int i = 0; i < ready && !interrupted; i++) {
+        if (shortage && watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
+            die("epoll_ctl");
+        if (ready == 0) shortage = false;
+        for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
-                accept_connection(epoll, listener, last);
-            else
-                handle_event(epoll, connections[fd], events[i].events);
+                accept_connection(epoll, listener);
+            else if (events[i].events & EPOLLIN)
+                read_chunk(epoll, fd);
+            else if (events[i].events & EPOLLOUT)
+                send_chunk(epoll, fd);
+            else /* EPOLLHUP or EPOLLERR, which are always reported */
+                close_connection(fd, "HUP");
         }
     }
-
-    for (int fd = 0; fd <= last; fd++)
-        if (connections[fd] != NULL) close_connection(connections[fd]);
-    close(epoll);
-    close(listener);
-    return EXIT_SUCCESS;
 }

@@ -1,31 +1,30 @@
 /*
- * Appendix E: many clients, a few threads, one epoll instance.
+ * Appendix E: many clients, four threads, one epoll instance.
  *
- * Shows: EPOLLONESHOT. All workers wait for all clients, and the first event
- * of a descriptor disables it: nothing more of it is reported, to anyone, until
- * the worker that got the event arms it again. So no two workers ever have the
- * same client. It is disabled, not removed: EPOLL_CTL_MOD arms it, while
- * EPOLL_CTL_ADD fails with EEXIST.
+ * Shows: EPOLLONESHOT. All threads wait for all clients. The first event of a
+ * descriptor disables it: epoll reports nothing more about it until the thread
+ * that got the event arms it again. So two threads never have the same client.
+ * The descriptor is disabled, not removed: EPOLL_CTL_MOD arms it, and
+ * EPOLL_CTL_ADD would fail with EEXIST.
  *
- * New since example 3: EPOLLONESHOT with every registration; four threads that
- * run the loop; handlers that return what to wait for next, so that arming can
- * come last; and signals that main alone waits for: then it wakes the workers.
+ * New since example 3: EPOLLONESHOT in every registration, and four threads,
+ * the workers, that run the loop. A worker arms a descriptor last: after that,
+ * another worker may have it.
  *
- * Try it: make e_oneshot && strace -f -e trace=epoll_ctl,recvfrom ./e_oneshot,
- * and in a second terminal curl -i localhost:8080. Then take out EPOLLONESHOT
- * wherever it stands in the code, and run make teste.
+ * Try it: make e_oneshot && strace -f -e trace=recvfrom ./e_oneshot, and
+ * curl -i localhost:8080 in another terminal: one thread calls recv. Then
+ * delete " | EPOLLONESHOT" in watch: several threads call recv for this client.
  *
- * Still wrong: each event costs an epoll_ctl, the workers print one at a time,
- * and a response as short as this gains nothing by threads. They pay where it
- * takes long to make one. And a silent client may stay for ever.
+ * Limits: every event costs an epoll_ctl, and the workers print one at a time.
+ * Threads pay where a response takes long to make. This one does not.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,87 +32,97 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* A longer request is refused: without a limit, one client could fill the
+   memory. Real requests are shorter than this. */
 #define MAX_REQUEST 8192
-/* What one recv asks for: the article's value, so that a long request takes
-   more than one. */
+
+/* Bytes requested per recv, as in the article. A long request needs several
+   calls. */
 #define READ_SIZE 1024
-#define MAX_DESCRIPTORS 65536
 
-/* How many clients may wait to be accepted; the article has 1. */
-#ifndef BACKLOG
-#define BACKLOG SOMAXCONN
-#endif
+/* Events taken per epoll_wait. With more than one, a client could wait for a
+   busy worker while another worker sleeps. */
+#define MAX_EVENTS 1
 
+/* Usually one for each processor. The tests also build the program with 1. */
 #ifndef WORKERS
 #define WORKERS 4
 #endif
+
+/* Entries in the table of clients. A process may usually have fewer
+   descriptors: ulimit -n prints the limit. */
+#define MAX_DESCRIPTORS 65536
+
+/* Length of the accept queue. The article uses 1. The kernel reduces it to
+   net.core.somaxconn, if it is larger. */
+#define BACKLOG SOMAXCONN
 
 static const char response[] =
     "HTTP/1.0 200 OK\r\nDate: Mon, 1 Jan 1996 01:01:01 GMT\r\n"
     "Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
 
-/* One client. What a blocking program keeps in local variables while it waits,
-   this one has to write down. */
+/* State of one client, kept between events. Example 2 keeps it in local
+   variables. */
 struct connection {
-    int fd;
     size_t received;
-    size_t sent;
+    const char *unsent; /* the rest of the response */
     char request[MAX_REQUEST];
 };
 
-/* The open connections, by their descriptors, and the lock of this table. The
-   lock also carries what one worker has written to a connection to the next one
-   that gets it: C promises that of a lock, and of epoll it knows nothing. */
-static struct connection *connections[MAX_DESCRIPTORS];
+/* One entry for each descriptor: 513 MiB of virtual memory. The kernel provides
+   only the pages that the program touches, usually one (4 KiB) per client. */
+static struct connection connections[MAX_DESCRIPTORS];
+
+/* True from the moment when accept4 fails for lack of descriptors or memory,
+   until a worker has waited for a second without an event. Atomic, because all
+   workers use it. */
+static atomic_bool shortage;
+
+/* A worker holds this lock while it gives a descriptor away, and while it takes
+   one over. So it sees what the worker before it has written to the connection.
+   C promises this for a lock. It knows nothing of epoll. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* What every worker needs, and none changes. */
+/* What a worker needs. */
 struct server {
     int epoll;
     int listener;
-    long last;
 };
 
-static atomic_int interrupted;
-static atomic_int running = WORKERS;
-
-/* Does nothing: that there is a handler makes a call that blocks fail. */
-static void interrupt(int signal_number)
-{
-    (void)signal_number;
-}
-
+/* For a failure after which the program can serve nobody: prints the call and
+   the reason, and exits. */
 static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
 }
 
-/* Like die, but for one client: the caller closes its connection. */
-static int lost(const char *call)
+/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
+   closes all descriptors. */
+static void end(int signal_number)
 {
-    perror(call);
-    return -1;
+    (void)signal_number;
+    _exit(EXIT_SUCCESS);
 }
 
-/* SIGUSR1 is for the workers: without SA_RESTART, so that a call that blocks
-   fails with EINTR. The signals that end the program are blocked, in the
-   threads that are created later as well, and stay pending until main asks. */
-static void catch_signals(sigset_t *ending)
+/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
+static void catch_signals(void)
 {
-    const struct sigaction action = {.sa_handler = interrupt};
-    if (sigaction(SIGUSR1, &action, NULL) == -1) die("sigaction");
-    sigemptyset(ending);
-    sigaddset(ending, SIGINT);
-    sigaddset(ending, SIGTERM);
-    if (sigprocmask(SIG_BLOCK, ending, NULL) == -1) die("sigprocmask");
+    const struct sigaction action = {.sa_handler = end};
+    if (sigaction(SIGINT, &action, NULL) == -1 ||
+        sigaction(SIGTERM, &action, NULL) == -1)
+        die("sigaction");
+    /* A program inherits the set of blocked signals. sa_mask is empty, so
+       this blocks none. */
+    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
+        die("sigprocmask");
 }
 
-/* Returns the port that the command line names, or 8080. */
+/* Returns the port given on the command line, or 8080. */
 static in_port_t port_argument(int argc, char *argv[])
 {
     if (argc < 2) return 8080;
-    /* strtol alone would take " 80", "+80" and "80x". */
+    /* strtol alone would accept " 80", "+80" and "80x". */
     size_t digits = strspn(argv[1], "0123456789");
     long port = strtol(argv[1], NULL, 10);
     if (argc == 2 && argv[1][digits] == '\0' && port >= 1 && port <= 65535)
@@ -123,36 +132,36 @@ static in_port_t port_argument(int argc, char *argv[])
     exit(2);
 }
 
-/* Returns a socket that listens on the port of every IPv4 address. */
+/* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (listener == -1) die("socket");
 
-    /* The connections of a server that has just ended stay in TIME_WAIT for a
-       minute, and for that long bind would fail. */
+    /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
+       SO_REUSEADDR, bind would fail until then. */
     int on = 1;
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
         die("setsockopt");
 
-    /* All other fields are 0, and an address of 0 is INADDR_ANY. */
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
+    any.sin_addr.s_addr = htonl(INADDR_ANY);
     if (bind(listener, (struct sockaddr *)&any, sizeof any) == -1) die("bind");
     if (listen(listener, BACKLOG) == -1) die("listen");
     return listener;
 }
 
-/* A request ends at its first blank line, wherever recv may have cut it. */
-static int is_complete(const char *request, size_t length)
+/* A request ends with its first blank line. recv may cut it anywhere. */
+static bool is_complete(const char *request, size_t length)
 {
     return memmem(request, length, "\n\n", 2) != NULL ||
            memmem(request, length, "\n\r\n", 3) != NULL;
 }
 
-/* With fwrite, because a request may hold NUL bytes; flushed, so that it is
-   seen at once, through a pipe as well. The last two bytes are left out, as in
-   the article: mostly they are the blank line. Each call locks stdout for
-   itself; locked around all four, no other worker's request comes between. */
+/* fwrite, because a request may contain NUL bytes. fflush, so that output
+   appears at once even through a pipe. As in the article, without the last two
+   bytes: usually they are part of the blank line. The lock keeps the requests
+   of two workers apart. */
 static void print_request(const char *request, size_t length)
 {
     flockfile(stdout);
@@ -163,215 +172,177 @@ static void print_request(const char *request, size_t length)
     funlockfile(stdout);
 }
 
-/* Returns 1: accept may be called again. A signal, or a client that left while
-   it waited, is no trouble. Anything else is taken for a shortage: the client
-   stays in the queue, and accept would fail again at once, so wait. */
-static int accept_failed(void)
-{
-    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return 1;
-    perror("accept");
-    sleep(1);
-    return 1;
-}
-
-/* Adds fd with EPOLL_CTL_ADD, or changes what is reported of it with
-   EPOLL_CTL_MOD: the new mask replaces the old one whole. */
+/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD).
+   Both arm fd for one event. After that, another worker may have fd. */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
-    struct epoll_event event = {.events = events, .data.fd = fd};
-    return epoll_ctl(epoll, operation, fd, &event);
+    struct epoll_event event = {.events = events | EPOLLONESHOT, .data.fd = fd};
+    pthread_mutex_lock(&lock);
+    int result = epoll_ctl(epoll, operation, fd, &event);
+    pthread_mutex_unlock(&lock);
+    return result;
 }
 
-/* close also ends the registration, for no other descriptor refers to this
-   socket. It comes after the table is cleared: another worker's accept4 may be
-   given the same descriptor at once. */
-static void close_connection(struct connection *c)
+/* close also ends the registration. Another worker's accept4 may return the
+   same descriptor immediately. */
+static void close_connection(int fd)
 {
     pthread_mutex_lock(&lock);
-    connections[c->fd] = NULL;
+    close(fd);
     pthread_mutex_unlock(&lock);
-    close(c->fd);
-    free(c);
 }
 
-/* The last that a worker does with a connection: once watch has succeeded, c is
-   another's, who may soon have closed and freed it. With EPOLL_CTL_ADD it is
-   new, and not in the table yet. */
-static void arm(int epoll, int operation, struct connection *c, uint32_t events)
+/* A failure that concerns one client costs that client only. */
+static void lose(int fd, const char *call)
 {
-    pthread_mutex_lock(&lock);
-    connections[c->fd] = c;
-    int result = watch(epoll, operation, c->fd, events | EPOLLONESHOT);
-    pthread_mutex_unlock(&lock);
-    if (result == 0) return;
-    perror("epoll_ctl");
-    close_connection(c);
+    perror(call);
+    close_connection(fd);
 }
 
-/* Returns 1 if there may be another client, 0 if there is none, or -1 if one
-   may have been left in the queue. */
-static int accept_connection(int epoll, int listener, long last)
+/* Accepts one client. Returns false if descriptors or memory are short: then
+   the listener stays disabled. */
+static bool accept_connection(int epoll, int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-    if (fd == -1 && errno == EAGAIN) return 0;
+    if (fd == -1 && errno == EAGAIN) return true;
+    /* The client gave up while it was in the queue: take the next one. */
+    if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
     if (fd == -1) {
-        accept_failed();
-        return -1;
+        /* Out of descriptors or memory. The client stays in the queue, so
+           epoll would report it again and again: do not arm the listener. work
+           tries again later. */
+        if (!atomic_exchange(&shortage, true)) perror("accept4");
+        return false;
     }
-
-    /* Descriptors are given out from the lowest up. If a client kept the last
-       one, accept could not even take the next client to turn it away. */
-    struct connection *c = fd < last ? malloc(sizeof *c) : NULL;
-    if (c == NULL) {
-        fputs("out of descriptors or memory: client turned away\n", stderr);
+    if (fd >= MAX_DESCRIPTORS) {
+        fputs("table full: client refused\n", stderr);
         close(fd);
-        return 1;
+        return true;
     }
-    c->fd = fd;
-    c->received = 0;
-    c->sent = 0;
-    arm(epoll, EPOLL_CTL_ADD, c, EPOLLIN);
-    return 1;
+    pthread_mutex_lock(&lock);
+    connections[fd].received = 0;
+    connections[fd].unsent = response;
+    pthread_mutex_unlock(&lock);
+    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) lose(fd, "epoll_ctl");
+    return true;
 }
 
-/* Returns 1 if there may be more, 0 if not, or -1 if nothing more can come. */
-static int receive(struct connection *c)
+/* Calls recv once. Returns its result. */
+static ssize_t receive_some(int fd)
 {
+    struct connection *c = &connections[fd];
     size_t room = MAX_REQUEST - c->received;
     if (room > READ_SIZE) room = READ_SIZE;
-    ssize_t n = recv(c->fd, c->request + c->received, room, 0);
-    if (n == -1 && errno == EAGAIN) return 0;
-    if (n == -1 && errno == EINTR) return 1;
-    if (n == -1) return lost("recv");
-    /* The client's end of stream, and all that recv returns from now on. */
-    if (n == 0) return -1;
-    c->received += (size_t)n;
-    return c->received < MAX_REQUEST;
+    ssize_t n = recv(fd, c->request + c->received, room, 0);
+    if (n > 0) c->received += (size_t)n;
+    return n;
 }
 
-/* Returns what to wait for next, or -1 if the connection is to be closed. */
-static int read_request(struct connection *c)
+/* EPOLLIN: the client has sent something, or has left. */
+static void read_request(int epoll, int fd)
 {
-    int result = receive(c);
-    /* Asked before the result is: a client may end its stream right after the
+    const struct connection *c = &connections[fd];
+    ssize_t n = receive_some(fd);
+    /* Check this before n: a client may end its stream right after the
        request, and wait for the response. */
     if (is_complete(c->request, c->received)) {
         print_request(c->request, c->received);
-        return EPOLLOUT;
+        if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT) == -1)
+            lose(fd, "epoll_ctl");
+    } else if (n == -1 && errno != EAGAIN) {
+        lose(fd, "recv");
+    } else if (n == 0 || c->received == MAX_REQUEST) {
+        fprintf(stderr, "no complete request in %zu bytes\n", c->received);
+        close_connection(fd);
+    } else if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLIN) == -1) {
+        lose(fd, "epoll_ctl");
     }
-    if (c->received < MAX_REQUEST && result != -1) return EPOLLIN;
-    fprintf(stderr, "no complete request in %zu bytes\n", c->received);
-    return -1;
 }
 
-/* Returns what to wait for next, or -1 if the connection is to be closed. */
-static int send_response(struct connection *c)
+/* Calls send once. Returns its result. */
+static ssize_t send_some(int fd)
 {
-    /* Without the flag, a client that has left ends us with SIGPIPE. */
-    ssize_t n = send(c->fd, response + c->sent, strlen(response) - c->sent,
-                     MSG_NOSIGNAL);
-    if (n == -1 && (errno == EAGAIN || errno == EINTR)) return EPOLLOUT;
-    if (n == -1) return lost("send");
-    /* The kernel may have taken a part only. */
-    c->sent += (size_t)n;
-    if (c->sent < strlen(response)) return EPOLLOUT;
-
-    /* Once both directions are shut, EPOLLHUP comes, at once. A client that
-       has reset the connection meanwhile makes shutdown fail: ENOTCONN. */
-    return shutdown(c->fd, SHUT_RDWR);
+    struct connection *c = &connections[fd];
+    /* MSG_NOSIGNAL: get the error EPIPE instead of a fatal SIGPIPE if the
+       client is gone. */
+    ssize_t n = send(fd, c->unsent, strlen(c->unsent), MSG_NOSIGNAL);
+    /* send may accept only part of the data. */
+    if (n > 0) c->unsent += n;
+    return n;
 }
 
-/* Interest is in one thing at a time, so one bit at most is set of EPOLLIN and
-   EPOLLOUT. EPOLLHUP and EPOLLERR come unasked; alone, they mean the end. */
-static void handle_event(int epoll, struct connection *c, uint32_t events)
+/* EPOLLOUT: the kernel has room for data to send. */
+static void send_response(int epoll, int fd)
 {
-    int next = -1;
-    if (events & EPOLLIN)
-        next = read_request(c);
-    else if (events & EPOLLOUT)
-        next = send_response(c);
-    if (next == -1)
-        close_connection(c);
-    else
-        arm(epoll, EPOLL_CTL_MOD, c, next);
+    ssize_t n = send_some(fd);
+    if (n == -1 && errno != EAGAIN) {
+        lose(fd, "send");
+    } else if (*connections[fd].unsent == '\0') {
+        /* Wait for nothing more but EPOLLHUP. Shutting down both directions
+           makes the kernel report it immediately, and main closes. Without
+           shutdown, close would send a reset if input is unread. shutdown
+           fails if the client has reset the connection. */
+        if (shutdown(fd, SHUT_RDWR) == -1)
+            close_connection(fd);
+        else if (watch(epoll, EPOLL_CTL_MOD, fd, 0) == -1)
+            lose(fd, "epoll_ctl");
+    } else if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT) == -1) {
+        lose(fd, "epoll_ctl");
+    }
 }
 
-static struct connection *find_connection(int fd)
+/* What each thread runs. */
+static _Noreturn void *work(void *argument)
 {
-    pthread_mutex_lock(&lock);
-    struct connection *c = connections[fd];
-    pthread_mutex_unlock(&lock);
-    return c;
-}
-
-/* What each thread runs. It takes one event at a time, so that no client waits
-   for a busy worker while another has nothing to do. The listener has
-   EPOLLONESHOT as well: where accept fails, one worker pauses, and the others
-   go on. */
-static void *work(void *argument)
-{
-    const struct server *s = argument;
-    while (!interrupted) {
-        struct epoll_event event;
-        int ready = epoll_wait(s->epoll, &event, 1, -1);
+    const struct server *server = argument;
+    int epoll = server->epoll;
+    int listener = server->listener;
+    for (;;) {
+        struct epoll_event events[MAX_EVENTS];
+        /* In a shortage, try again after the next event, or after 1,000 ms. */
+        int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
+        /* EINTR: the program was stopped (Ctrl-Z) and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
-        if (ready == -1) continue;
-        int fd = event.data.fd;
-        if (fd != s->listener) {
-            handle_event(s->epoll, find_connection(fd), event.events);
-            continue;
+        /* Another worker may have armed this descriptor just now: wait until it
+           has left watch. */
+        pthread_mutex_lock(&lock);
+        pthread_mutex_unlock(&lock);
+        /* In a shortage, a worker whose accept4 has failed does not arm the
+           listener. Any worker does, after another event or a time-out. */
+        bool arm_listener = shortage || ready == 0;
+        if (ready == 0) shortage = false;
+        for (int i = 0; i < ready; i++) {
+            int fd = events[i].data.fd;
+            if (fd == listener)
+                arm_listener = accept_connection(epoll, listener);
+            else if (events[i].events & EPOLLIN)
+                read_request(epoll, fd);
+            else if (events[i].events & EPOLLOUT)
+                send_response(epoll, fd);
+            else /* EPOLLHUP or EPOLLERR, which are always reported */
+                close_connection(fd);
         }
-        accept_connection(s->epoll, fd, s->last);
-        if (watch(s->epoll, EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLONESHOT) == -1)
+        if (arm_listener &&
+            watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
             die("epoll_ctl");
     }
-    running--;
-    return NULL;
-}
-
-/* A worker may be in epoll_wait, or in a write to a pipe that nobody reads, and
-   others that want to print wait for that one. And a signal that comes just
-   before a call blocks is lost. So wake all, again, until all have returned. */
-static void stop(const pthread_t workers[])
-{
-    interrupted = 1;
-    while (running > 0) {
-        for (int i = 0; i < WORKERS; i++) pthread_kill(workers[i], SIGUSR1);
-        usleep(10000);
-    }
-    for (int i = 0; i < WORKERS; i++) pthread_join(workers[i], NULL);
 }
 
 int main(int argc, char *argv[])
 {
     in_port_t port = port_argument(argc, argv);
-    sigset_t ending;
-    catch_signals(&ending);
+    catch_signals();
     int listener = open_listener(port);
-    /* accept would wait for the next client if another process, or an error
-       of the network, had taken this one after its event. */
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) == -1) die("fcntl");
     int epoll = epoll_create1(0);
     if (epoll == -1) die("epoll_create1");
-    if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN | EPOLLONESHOT) == -1)
-        die("epoll_ctl");
-    long last = sysconf(_SC_OPEN_MAX) - 1;
-    if (last >= MAX_DESCRIPTORS) last = MAX_DESCRIPTORS - 1;
-    struct server server = {epoll, listener, last};
-    pthread_t workers[WORKERS];
+    if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN) == -1) die("epoll_ctl");
+    struct server server = {epoll, listener};
     for (int i = 0; i < WORKERS; i++) {
-        errno = pthread_create(&workers[i], NULL, work, &server);
+        pthread_t thread;
+        errno = pthread_create(&thread, NULL, work, &server);
         if (errno != 0) die("pthread_create");
     }
     fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
-
-    int signal_number;
-    sigwait(&ending, &signal_number);
-    stop(workers);
-
-    for (int fd = 0; fd <= last; fd++)
-        if (connections[fd] != NULL) close_connection(connections[fd]);
-    close(epoll);
-    close(listener);
-    return EXIT_SUCCESS;
+    /* The workers do the rest, except for signals. */
+    for (;;) pause();
 }
