@@ -74,7 +74,7 @@ differ() {
   differ ex3_epoll_lt appendix/c_echo_queues 150 open_listener port_argument \
     lose receive_some send_some "${handlers[@]}"
   differ ex3_epoll_lt appendix/d_event_names 190 port_argument lose \
-    receive_some "${handlers[@]}"
+    receive_some send_some "${handlers[@]}"
   differ ex3_epoll_lt appendix/e_oneshot 110 watch lose print_request \
     "${handlers[@]}"
   differ ex5_cork appendix/f_pipelining 330 open_listener port_argument lose \
