@@ -36,12 +36,12 @@
 /* Events taken per epoll_wait. The next call returns those that are left. */
 #define MAX_EVENTS 64
 
-/* A process may usually have fewer descriptors: ulimit -n prints the limit.
-   Half of example 3's value, because an entry is twice as long. */
+/* Entries in the table of clients. A process may usually have fewer
+   descriptors: ulimit -n prints the limit. Half of example 3's value, because an entry is twice as long. */
 #define MAX_DESCRIPTORS 32768
 
-/* Length of the accept queue. The article uses 1. The kernel reduces a larger
-   value than net.core.somaxconn, which is SOMAXCONN by default. */
+/* Length of the accept queue. The article uses 1. The kernel reduces it to
+   net.core.somaxconn, if it is larger. */
 #define BACKLOG SOMAXCONN
 
 /* What one recv returned. TCP has no messages: one send of the client may

@@ -243,8 +243,6 @@ static void read_request(int epoll, int fd)
 {
     const struct connection *c = &connections[fd];
     ssize_t n = receive_some(fd);
-    /* Check this before n: a client may end its stream right after the
-       request, and wait for the response. */
     if (is_complete(c->request, c->received)) {
         print_request(c->request, c->received);
         if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT) == -1)
