@@ -37,7 +37,8 @@
 #define MAX_EVENTS 64
 
 /* Entries in the table of clients. A process may usually have fewer
-   descriptors: ulimit -n prints the limit. Half of example 3's value, because an entry is twice as long. */
+   descriptors: ulimit -n prints the limit. Half of example 3's value, because
+   an entry is twice as long. */
 #define MAX_DESCRIPTORS 32768
 
 /* Length of the accept queue. The article uses 1. The kernel reduces it to
