@@ -101,17 +101,15 @@ $(NUMBERS:%=grade%): grade%: $(TEST_TOOLS)
 grade: $(TEST_TOOLS)
 	@tests/grade.sh
 
-#: make check        run everything there is, in about 20 minutes
+#: make check        run everything there is, in about 20 minutes; its parts:
+#:                   test-appendix test-kit test-lab check-notes check-replay
+#:                   lint sanitize musl mutants
 
 CHECKS = test test-appendix test-kit test-lab check-notes check-replay lint \
          sanitize musl mutants
 check:
 	@for part in $(CHECKS); do echo "== make $$part"; \
 	  $(MAKE) --no-print-directory $$part || exit 1; done
-
-#: make test-appendix, make test-kit, make test-lab, make check-notes,
-#: make check-replay, make lint, make sanitize, make musl, make mutants
-#:                   parts of make check
 
 test-appendix: $(APPENDIX) echo_client build/one/e_oneshot $(TEST_TOOLS)
 	@tests/run.sh $(APPENDIX)
@@ -122,7 +120,7 @@ test-kit: $(EXAMPLES) $(APPENDIX) $(TEST_TOOLS)
 test-lab: $(EXAMPLES) $(APPENDIX) $(TEST_TOOLS) $(LAB_TOOLS)
 	$(BATS) tests/lab_*.bats
 
-#: make update-notes brings quotations and tables up to date after a change
+#: make update-notes bring the quotations of the documents up to date
 
 update-notes:
 	@tests/notes.py update
@@ -208,9 +206,8 @@ check-replay:
 $(NUMBERS:%=watch%): watch%: ex%
 	@replay/watch.sh $* $(PACE)
 
-#: make deps         install what make test needs
-#: make dev-deps, make lab-deps, make replay-deps
-#:                   install what make check needs: lint, lab, replay
+#: make deps         install what make test needs; for make check also
+#:                   dev-deps lab-deps replay-deps
 #: make clean        remove what was built (mine/ stays)
 
 deps:

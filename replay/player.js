@@ -1,4 +1,4 @@
-/* Replay: shows the recordings. FORMAT.md describes them. All states of a scene
+/* Replay: shows the recordings. README.md describes them. All states of a scene
    are computed when it opens. The picture depends on the step only, so going
    back is show(i - 1). */
 "use strict";

@@ -5,7 +5,7 @@ about to sleep, the clients take the next turn, and the next, until the program
 has something to do. A turn without actions lets a time-out pass. The scene ends
 when the program sleeps and no turn is left.
 
-FORMAT.md says how a scene is added.
+README.md says how a scene is added.
 """
 
 FILES = {

@@ -22,7 +22,7 @@ from pathlib import Path
 
 PATIENCE = float(os.environ.get("PATIENCE", 10))
 COMMAND_SECONDS = 120
-SERVER = re.compile(r"(?<![^ '])\./(ex[1-6]|[a-f]_[a-z_]+)\b(?: (\d{2,})\b)?")
+SERVER = re.compile(r"(?<![^ '])\./(ex[1-6]|[a-h]_[a-z_]+)\b(?: (\d{2,})\b)?")
 PORTS = {"c_echo_queues": "10000", "d_event_names": "9999"}
 TAKEN = "Address already in use"
 

@@ -119,7 +119,7 @@ make_here() { make -s --no-print-directory -C "$top" "$@"; }
   for target in ex4 b_poll diff4 test test4 start4 grade4 test-appendix \
     test-lab check update-notes check-notes lab sanitize lint deps dev-deps \
     lab-deps replay-deps record check-replay watch4 mutants clean; do
-    [[ $output == *"make $target "* ]] || { echo "$target"; return 1; }
+    grep -q -w -e "$target" <<<"$output" || { echo "$target"; return 1; }
   done
 }
 
