@@ -49,7 +49,7 @@ NAMES = set("""
     FD_SET FD_SETSIZE SA_RESTART SO_REUSEPORT SIGKILL SIGPIPE SIGSTOP SIGCONT
     TCP_CORK TCP_NODELAY TIME_WAIT GET CR LF NUL
     connect epoll_pwait fcntl fork free malloc poll printf pthread_create read
-    recvfrom select sendfile sendto write writev finally
+    parts_of ptr recvfrom select sendfile sendto write writev finally
     """.split())
 
 # Commands that run does not run, and why.
@@ -415,7 +415,8 @@ def check_links(document):
     prose = CODE_SPAN.sub(blank, document.prose)
     for match in re.finditer(r"\]\(([^)\s]+)\)|(?:href|src)=\"([^\"]+)\"", prose):
         target = match.group(1) or match.group(2)
-        if not re.match(r"[a-z]+:", target) and not leads_somewhere(document, target):
+        # Pages of the code host, beside the repository, have ../../ too.
+        if not re.match(r"[a-z]+:|\.\./\.\./actions/", target) and not leads_somewhere(document, target):
             document.wrong(document.line_of(match), f"nothing is at {target}")
 
 
