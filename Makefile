@@ -3,7 +3,8 @@
 CFLAGS ?= -O2 -g -Wall -Wextra -Wpedantic -Wshadow
 BATS ?= bats
 EXAMPLES = ex1 ex2 ex3 ex4 ex5 ex6
-APPENDIX = a_select b_poll c_echo_queues d_event_names e_oneshot f_pipelining
+APPENDIX = a_select b_poll c_echo_queues d_event_names e_oneshot f_pipelining \
+           g_time_limits
 PROGRAMS = $(EXAMPLES) $(APPENDIX) echo_client
 NUMBERS = 1 2 3 4 5 6
 TEST_TOOLS = build/client build/nodelay.so
@@ -61,7 +62,7 @@ linux:
 	  'container of .devcontainer, or a virtual machine' >&2; exit 1; }
 
 #: make diff4        show an example against the one it grows from (diff2 to diff6;
-#:                   diffa to difff: the appendix)
+#:                   diffa to diffg: the appendix)
 
 diff2: FROM = ex1_blocking ex2_loop
 diff3: FROM = ex2_loop ex3_epoll_lt
@@ -74,10 +75,11 @@ diffc: FROM = ex3_epoll_lt appendix/c_echo_queues
 diffd: FROM = ex3_epoll_lt appendix/d_event_names
 diffe: FROM = ex3_epoll_lt appendix/e_oneshot
 difff: FROM = ex5_cork appendix/f_pipelining
+diffg: FROM = ex3_epoll_lt appendix/g_time_limits
 
 # diff exits with 1 when it finds a difference.
-.PHONY: diff2 diff3 diff4 diff5 diff6 diffa diffb diffc diffd diffe difff
-diff2 diff3 diff4 diff5 diff6 diffa diffb diffc diffd diffe difff:
+.PHONY: diff2 diff3 diff4 diff5 diff6 diffa diffb diffc diffd diffe difff diffg
+diff2 diff3 diff4 diff5 diff6 diffa diffb diffc diffd diffe difff diffg:
 	@$(DIFF) $(FROM:%=%/server.c) || test $$? -eq 1
 
 #: make test         run the tests of the six examples

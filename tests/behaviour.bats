@@ -175,7 +175,7 @@ assert_rejects() {
 # colon, as the program names it. A sanitizer uses signal calls of its own.
 start_calls() {
   echo socket setsockopt bind listen
-  if [ "$EXAMPLE" != ex1 ] && [ -z "${SANITIZED:-}" ]; then
+  if [[ $EXAMPLE != ex1 && $EXAMPLE != g_time_limits && -z ${SANITIZED:-} ]]; then
     echo rt_sigaction:sigaction rt_sigprocmask:sigprocmask
   fi
   case $EXAMPLE in ex1 | ex2 | a_select | b_poll) ;; *)

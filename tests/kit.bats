@@ -77,6 +77,8 @@ differ() {
     receive_some send_some "${handlers[@]}"
   differ ex3_epoll_lt appendix/e_oneshot 110 watch lose print_request \
     "${handlers[@]}"
+  differ ex3_epoll_lt appendix/g_time_limits 110 catch_signals lose \
+    "${handlers[@]}"
   differ ex5_cork appendix/f_pipelining 330 open_listener port_argument lose \
     receive_some send_some "${handlers[@]}"
 }
@@ -129,7 +131,7 @@ make_here() { make -s --no-print-directory -C "$top" "$@"; }
     run -0 make_here "diff${pair:1}"
     [[ $output == *"--- ex${pair:0:1}_"*"+++ ex${pair:1}_"* ]]
   done
-  for pair in a b c d e f; do
+  for pair in a b c d e f g; do
     run -0 make_here "diff$pair"
     [[ $output == *"--- ex"*"+++ appendix/${pair}_"* ]]
   done

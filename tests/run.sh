@@ -28,6 +28,8 @@ parts_of() {
     ex?) printf '%s\n' "$1 epoll" 'loop level behaviour' 'failures epoll_failures' ;;
     a_select | b_poll) printf '%s\n' "$1 epoll" 'loop behaviour' failures ;;
     e_oneshot) printf '%s\n' 'e_oneshot epoll loop level' 'behaviour failures' ;;
+    g_time_limits)
+      printf '%s\n' "$1" 'epoll loop level behaviour' 'failures epoll_failures' ;;
     *) echo "$1" ;;
   esac
 }

@@ -1,0 +1,385 @@
+/*
+ * Appendix G: many clients in one thread, and none may stay forever.
+ *
+ * Shows: everything the loop waits for is a descriptor. timerfd makes a
+ * descriptor of a timer, signalfd makes one of a signal, and epoll_wait reports
+ * them as it reports clients.
+ *
+ * New since example 3: a client has LIMIT_MS to send its request, and as long
+ * to take the response. A byte now and then earns no more time. On SIGINT or
+ * SIGTERM the program ends by leaving the loop.
+ *
+ * Try it: make g_time_limits && ./g_time_limits, then nc localhost 8080, and
+ * type nothing: after ten seconds the server closes the connection.
+ *
+ * Limits: a slow client may need more than ten seconds for a long response.
+ * While nobody reads the program's output, it sleeps in write and not in
+ * epoll_wait: then limits and signals wait too.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A longer request is refused: without a limit, one client could fill the
+   memory. Real requests are shorter than this. */
+#define MAX_REQUEST 8192
+
+/* Bytes requested per recv, as in the article. A long request needs several
+   calls. */
+#define READ_SIZE 1024
+
+/* Events taken per epoll_wait. The next call returns those that are left. */
+#define MAX_EVENTS 64
+
+/* Entries in the table of clients. A process may usually have fewer
+   descriptors: ulimit -n prints the limit. */
+#define MAX_DESCRIPTORS 65536
+
+/* Length of the accept queue. The article uses 1. The kernel reduces it to
+   net.core.somaxconn, if it is larger. */
+#define BACKLOG SOMAXCONN
+
+/* Time for each phase of a connection, in milliseconds. The tests also build
+   the program with a shorter one. */
+#ifndef LIMIT_MS
+#define LIMIT_MS 10000
+#endif
+
+/* All clients form a queue: the first is due first. All limits are equal, so a
+   client whose phase begins is due last. It goes to the end of the queue, and
+   nobody has to sort or search. Entry 0 of the table is both ends of the queue:
+   after it comes the first client, and before it the last. No client has this
+   entry, because descriptor 0 is standard input, or else the first descriptor
+   that the program opens. */
+#define QUEUE 0
+
+static const char response[] =
+    "HTTP/1.0 200 OK\r\nDate: Mon, 1 Jan 1996 01:01:01 GMT\r\n"
+    "Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
+
+/* State of one client, kept between events. Example 2 keeps it in local
+   variables. */
+struct connection {
+    long long due;     /* when its time is up; 0 for QUEUE */
+    int before, after; /* its neighbours in the queue */
+    size_t received;
+    const char *unsent; /* the rest of the response */
+    char request[MAX_REQUEST];
+};
+
+/* One entry for each descriptor: 513 MiB of virtual memory. The kernel provides
+   only the pages that the program touches, usually one (4 KiB) per client. */
+static struct connection connections[MAX_DESCRIPTORS];
+
+/* True from the moment when accept4 fails for lack of descriptors or memory,
+   until a second has passed without an event. So there is at most one message
+   per second. */
+static bool shortage;
+
+/* For a failure after which the program can serve nobody: prints the call and
+   the reason, and exits. */
+static void die(const char *call)
+{
+    perror(call);
+    exit(EXIT_FAILURE);
+}
+
+/* Returns a descriptor that becomes readable on SIGINT and SIGTERM. */
+static int catch_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    /* Blocked signals do not end the program. They stay pending, and signalfd
+       reports them. */
+    if (sigprocmask(SIG_BLOCK, &set, NULL) == -1) die("sigprocmask");
+    int signals = signalfd(-1, &set, 0);
+    if (signals == -1) die("signalfd");
+    return signals;
+}
+
+/* Returns the port given on the command line, or 8080. */
+static in_port_t port_argument(int argc, char *argv[])
+{
+    if (argc < 2) return 8080;
+    /* strtol alone would accept " 80", "+80" and "80x". */
+    size_t digits = strspn(argv[1], "0123456789");
+    long port = strtol(argv[1], NULL, 10);
+    if (argc == 2 && argv[1][digits] == '\0' && port >= 1 && port <= 65535)
+        return (in_port_t)port;
+    fprintf(stderr, "usage: %s [port]: one port, 1 to 65535, not '%s'\n",
+            argv[0], argv[argc - 1]);
+    exit(2);
+}
+
+/* Returns a socket that listens on this port of every IPv4 address. */
+static int open_listener(in_port_t port)
+{
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (listener == -1) die("socket");
+
+    /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
+       SO_REUSEADDR, bind would fail until then. */
+    int on = 1;
+    if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
+        die("setsockopt");
+
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
+    any.sin_addr.s_addr = htonl(INADDR_ANY);
+    if (bind(listener, (struct sockaddr *)&any, sizeof any) == -1) die("bind");
+    if (listen(listener, BACKLOG) == -1) die("listen");
+    return listener;
+}
+
+/* Returns a timer, which is off. Nobody can set the clock CLOCK_MONOTONIC back.
+   It counts from the start of the computer. */
+static int open_timer(void)
+{
+    int timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    if (timer == -1) die("timerfd_create");
+    return timer;
+}
+
+/* A request ends with its first blank line. recv may cut it anywhere. */
+static bool is_complete(const char *request, size_t length)
+{
+    return memmem(request, length, "\n\n", 2) != NULL ||
+           memmem(request, length, "\n\r\n", 3) != NULL;
+}
+
+/* fwrite, because a request may contain NUL bytes. fflush, so that output
+   appears at once even through a pipe. As in the article, without the last two
+   bytes: usually they are part of the blank line. */
+static void print_request(const char *request, size_t length)
+{
+    puts("----------------------------------------");
+    fwrite(request, 1, length - 2, stdout);
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD), the
+   events to wait for. epoll_wait returns data.fd with each event. */
+static int watch(int epoll, int operation, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    return epoll_ctl(epoll, operation, fd, &event);
+}
+
+/* The time of the timer's clock, in milliseconds. */
+static long long now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+}
+
+/* A phase begins: the client is due LIMIT_MS from now. It goes to the end of
+   the queue. */
+static void start_limit(int fd)
+{
+    int end = connections[QUEUE].before;
+    connections[fd].due = now() + LIMIT_MS;
+    connections[fd].before = end;
+    connections[fd].after = QUEUE;
+    connections[end].after = fd;
+    connections[QUEUE].before = fd;
+}
+
+/* Takes the client out of the queue. */
+static void cancel_limit(int fd)
+{
+    int before = connections[fd].before;
+    int after = connections[fd].after;
+    connections[before].after = after;
+    connections[after].before = before;
+}
+
+/* Sets the timer to the time when the first in the queue is due. If the queue
+   is empty, that is 0, which switches the timer off. A timer that is set again
+   is no longer readable, so nobody has to read from it. */
+static void set_timer(int timer)
+{
+    long long due = connections[connections[QUEUE].after].due;
+    struct itimerspec time = {.it_value = {due / 1000, due % 1000 * 1000000}};
+    if (timerfd_settime(timer, TFD_TIMER_ABSTIME, &time, NULL) == -1)
+        die("timerfd_settime");
+}
+
+/* close also ends the registration. */
+static void close_connection(int fd)
+{
+    cancel_limit(fd);
+    close(fd);
+}
+
+/* A failure that concerns one client costs that client only. */
+static void lose(int fd, const char *call)
+{
+    perror(call);
+    close_connection(fd);
+}
+
+/* Accepts one client. Returns true if more may be in the queue. Level-triggered
+   epoll reports them again, so main ignores the result; example 4 needs it. */
+static bool accept_connection(int epoll, int listener, int timer)
+{
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    /* The queue is empty. If the listener were blocking, accept4 would sleep
+       here, and all clients would wait. */
+    if (fd == -1 && errno == EAGAIN) return false;
+    /* The client gave up while it was in the queue: take the next one. */
+    if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
+    if (fd == -1) {
+        /* Out of descriptors or memory. The client stays in the queue, so
+           epoll would report it again and again: stop watching the listener.
+           main tries again later. */
+        if (!shortage) perror("accept4");
+        shortage = true;
+        if (watch(epoll, EPOLL_CTL_MOD, listener, 0) == -1) die("epoll_ctl");
+        return false;
+    }
+    if (fd >= MAX_DESCRIPTORS) {
+        fputs("table full: client refused\n", stderr);
+        close(fd);
+        return true;
+    }
+    connections[fd].received = 0;
+    connections[fd].unsent = response;
+    start_limit(fd);
+    /* If the queue was empty, the timer may be off. */
+    if (connections[QUEUE].after == fd) set_timer(timer);
+    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) lose(fd, "epoll_ctl");
+    return true;
+}
+
+/* Calls recv once. Returns its result. */
+static ssize_t receive_some(int fd)
+{
+    struct connection *c = &connections[fd];
+    size_t room = MAX_REQUEST - c->received;
+    if (room > READ_SIZE) room = READ_SIZE;
+    ssize_t n = recv(fd, c->request + c->received, room, 0);
+    if (n > 0) c->received += (size_t)n;
+    return n;
+}
+
+/* EPOLLIN: the client has sent something, or has left. */
+static void read_request(int epoll, int fd)
+{
+    const struct connection *c = &connections[fd];
+    ssize_t n = receive_some(fd);
+    if (is_complete(c->request, c->received)) {
+        /* The second phase: the client has LIMIT_MS to take the response. */
+        cancel_limit(fd);
+        start_limit(fd);
+        if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT) == -1)
+            lose(fd, "epoll_ctl");
+        print_request(c->request, c->received);
+    } else if (n == -1 && errno != EAGAIN) {
+        lose(fd, "recv");
+    } else if (n == 0 || c->received == MAX_REQUEST) {
+        fprintf(stderr, "no complete request in %zu bytes\n", c->received);
+        close_connection(fd);
+    }
+}
+
+/* Calls send once. Returns its result. */
+static ssize_t send_some(int fd)
+{
+    struct connection *c = &connections[fd];
+    /* MSG_NOSIGNAL: get the error EPIPE instead of a fatal SIGPIPE if the
+       client is gone. */
+    ssize_t n = send(fd, c->unsent, strlen(c->unsent), MSG_NOSIGNAL);
+    /* send may accept only part of the data. */
+    if (n > 0) c->unsent += n;
+    return n;
+}
+
+/* EPOLLOUT: the kernel has room for data to send. */
+static void send_response(int epoll, int fd)
+{
+    ssize_t n = send_some(fd);
+    if (n == -1 && errno != EAGAIN) {
+        lose(fd, "send");
+    } else if (*connections[fd].unsent == '\0') {
+        /* Wait for nothing more but EPOLLHUP. Shutting down both directions
+           makes the kernel report it immediately, and main closes. Without
+           shutdown, close would send a reset if input is unread. shutdown
+           fails if the client has reset the connection. */
+        if (watch(epoll, EPOLL_CTL_MOD, fd, 0) == -1)
+            lose(fd, "epoll_ctl");
+        else if (shutdown(fd, SHUT_RDWR) == -1)
+            close_connection(fd);
+    }
+}
+
+/* The timer has expired: closes the connections that are due, but at most
+   MAX_EVENTS. If more are due, the timer expires again immediately, and the
+   program serves other clients in between. */
+static void close_due(int timer)
+{
+    for (int i = 0; i < MAX_EVENTS; i++) {
+        int fd = connections[QUEUE].after;
+        if (fd == QUEUE || connections[fd].due > now()) break;
+        fputs("time limit: client disconnected\n", stderr);
+        close_connection(fd);
+    }
+    set_timer(timer);
+}
+
+int main(int argc, char *argv[])
+{
+    in_port_t port = port_argument(argc, argv);
+    int signals = catch_signals();
+    int listener = open_listener(port);
+    int timer = open_timer();
+    int epoll = epoll_create1(0);
+    if (epoll == -1) die("epoll_create1");
+    if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN) == -1 ||
+        watch(epoll, EPOLL_CTL_ADD, signals, EPOLLIN) == -1 ||
+        watch(epoll, EPOLL_CTL_ADD, timer, EPOLLIN) == -1)
+        die("epoll_ctl");
+    fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
+
+    for (;;) {
+        struct epoll_event events[MAX_EVENTS];
+        /* In a shortage, try again after the next event, or after 1,000 ms. */
+        int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
+        /* EINTR: the program was stopped (Ctrl-Z) and continued. */
+        if (ready == -1 && errno != EINTR) die("epoll_wait");
+        if (shortage && watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
+            die("epoll_ctl");
+        if (ready == 0) shortage = false;
+        bool expired = false;
+        for (int i = 0; i < ready; i++) {
+            int fd = events[i].data.fd;
+            if (fd == listener)
+                accept_connection(epoll, listener, timer);
+            else if (fd == signals)
+                return EXIT_SUCCESS;
+            else if (fd == timer)
+                expired = true;
+            else if (events[i].events & EPOLLIN)
+                read_request(epoll, fd);
+            else if (events[i].events & EPOLLOUT)
+                send_response(epoll, fd);
+            else /* EPOLLHUP or EPOLLERR, which are always reported */
+                close_connection(fd);
+        }
+        /* Last, so that no event follows for a connection that this closes. */
+        if (expired) close_due(timer);
+    }
+}

@@ -1,0 +1,351 @@
+# What makes appendix G itself: a timer and signals that are descriptors, and
+# clients that may not stay forever. What it has in common with example 3 is in
+# the shared files.
+
+EXAMPLE=g_time_limits
+load helpers
+
+# The limit of most tests, in milliseconds. The program itself has 10,000.
+limit=1000
+
+setup_file() { build_with "$limit"; }
+
+# build_with MS: builds the program with this limit in $BATS_FILE_TMPDIR/MS.
+build_with() {
+  mkdir "$BATS_FILE_TMPDIR/$1"
+  "${CC:-cc}" -O2 ${SANITIZED:+-fsanitize=address,undefined} "-DLIMIT_MS=$1" \
+    -o "$BATS_FILE_TMPDIR/$1/$EXAMPLE" \
+    "${BATS_TEST_DIRNAME%/*}/appendix/$EXAMPLE/server.c"
+}
+
+# short: use the program with the short limit.
+short() { bin=$BATS_FILE_TMPDIR/$limit; }
+
+# start_short_with_20_MB: the same, with a response of 20,000,000 bytes.
+start_short_with_20_MB() {
+  local compiler=${CC:-cc}
+  local CC=$dir/cc BATS_RUN_TMPDIR=$dir
+  printf '#!/bin/sh\nexec %s -DLIMIT_MS=%s "$@"\n' "$compiler" "$limit" >"$CC"
+  chmod +x "$CC"
+  start_with_20_MB
+}
+
+now() { echo $((${EPOCHREALTIME/./} / 1000)); }
+
+# pass MS: waits.
+pass() { read -r -t "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))" -u "$never" || true; }
+
+# assert_limit SINCE: the server closes the connection LIMIT_MS after SINCE, not
+# earlier, and says so.
+assert_limit() {
+  local PATIENCE=$((PATIENCE + 2)) after
+  assert_said '^time limit: client disconnected'
+  after=$(($(now) - $1))
+  [[ $after -ge $((limit - 20)) && $after -lt $((limit + 800)) ]] ||
+    fail "the server closes the connection after $limit ms" "after $after ms"
+}
+
+# --- Clients that take too long --------------------------------------------
+
+@test "closes the connection of a silent client when its time is up" {
+  short
+  look='start_limit and close_due'
+  start_server
+  local began
+  began=$(now)
+  start_client read
+  assert_limit "$began"
+  client_status=0
+  wait "$client" || client_status=$?
+  cp "$answer" "$dir/answer"
+  assert_no_answer
+  assert_lines_said 1
+  assert_no_leak
+  stop_server
+}
+
+@test "gives no more time to a client that sends a byte now and then" {
+  short
+  look='read_request: only a complete request starts the limit again'
+  start_server
+  local began
+  began=$(now)
+  start_client drip "$(printf 'x%.0s' {1..4000})" read
+  assert_limit "$began"
+  assert_lines_said 1
+  assert_no_leak
+  stop_server
+}
+
+@test "closes the connection of a client that does not read its response" {
+  look='read_request: start_limit'
+  start_short_with_20_MB
+  local began
+  began=$(now)
+  hold_client send "$request"
+  assert_limit "$began"
+  assert_lines_said 1
+  assert_no_leak
+  stop_server
+}
+
+# Fast enough that the server sends again and again, too slow for 20 MB.
+read_slowly() {
+  local socket i
+  exec {socket}<>"/dev/tcp/127.0.0.1/$port"
+  printf "$request" >&"$socket"
+  for i in {1..30}; do
+    head -c 200000 <&"$socket" >/dev/null
+    pass 100
+  done
+}
+
+@test "gives no more time to a client that reads slowly" {
+  look='send_response: it does not start the limit again'
+  start_short_with_20_MB
+  local began
+  began=$(now)
+  did='a client: connects, sends a request, reads 200,000 bytes every 0.1 s'
+  read_slowly &
+  assert_limit "$began"
+  assert_lines_said 1
+  assert_no_leak
+  stop_server
+}
+
+# --- Clients that do not ----------------------------------------------------
+
+@test "gives each phase its own time" {
+  look='read_request: start_limit'
+  start_short_with_20_MB
+  start_client send 'GET / HT' wait send 'TP/1.0\r\n\r\n' wait read
+  await_ready
+  pass $((limit * 7 / 10))
+  release "$client"
+  pass $((limit * 4 / 10))
+  release "$client"
+  client_status=0
+  wait "$client" || client_status=$?
+  local bytes
+  bytes=$(sed '/^ready$/d' "$answer" | wc -c)
+  [ "$bytes" -eq 20000000 ] || fail '20,000,000 bytes' "$bytes bytes"
+  assert_lines_said 0
+  stop_server
+}
+
+@test "gives a client all its time, a client that had its descriptor before" {
+  short
+  look='close_connection and accept_connection'
+  start_server
+  hold_client
+  pass $((limit * 6 / 10))
+  release "$client"
+  assert_said '^no complete request'
+  start_client send 'GET / HT' wait send 'TP/1.0\r\n\r\n' read
+  await_ready
+  pass $((limit * 6 / 10))
+  release "$client"
+  assert_response_of "$client"
+  assert_lines_said 1
+  stop_server
+}
+
+# Events of the same epoll_wait: the timer's comes first.
+@test "answers requests that are there when the time is up" {
+  short
+  look='main: close_due comes after all other events'
+  start_server
+  start_client -n 20 send 'GET / HT' wait send 'TP/1.0\r\n\r\n' wait read
+  await_ready
+  wait_for has_descriptors $((descriptors_at_start + 20))
+  did="while the server is stopped, time passes, then $did"
+  kill -STOP "$server"
+  pass $((limit + 200))
+  release "$client"
+  twice_ready() { [ "$(grep -c ready "$answer")" -eq 2 ]; }
+  wait_for twice_ready
+  kill -CONT "$server"
+  release "$client"
+  wait "$client" || true
+  [ "$(grep -c 'Hello, world!' "$answer")" -eq 20 ] || fail '20 answers' \
+    "$(what_happened || echo "$(grep -c 'Hello, world!' "$answer"); $(tail -n 2 "$err")")"
+  assert_lines_said 0
+  assert_no_leak
+  stop_server
+}
+
+@test "more silent clients than descriptors: the next one is served when their time is up" {
+  short
+  local PATIENCE=$((PATIENCE + 2))
+  look='close_due, and main: shortage'
+  start_server bash -c 'ulimit -n 20; exec "$@"' bash
+  hold_client -n 15
+  assert_said "^accept4: $EMFILE"
+  assert_curl_is_answered
+  assert_no_leak
+  stop_server
+}
+
+# --- Many -------------------------------------------------------------------
+
+@test "closes at most 64 connections before it serves others" {
+  short
+  look='close_due: MAX_EVENTS'
+  start_traced close,epoll_wait,epoll_pwait
+  hold_client -n 200 send 'GET / HT'
+  wait_for has_descriptors $((descriptors_at_start + 200))
+  kill -STOP "$server"
+  pass $((limit + 200))
+  kill -CONT "$server"
+  assert_no_leak
+  stop_server
+  awk '/^close/ { if (++n > most) most = n } /^epoll/ { n = 0 }
+    END { print most }' "$trace" >"$dir/most"
+  [ "$(<"$dir/most")" -eq 64 ] ||
+    fail '64 calls of close, then epoll_wait' "$(<"$dir/most") calls of close"
+}
+
+# The server prints all on stderr here, so that the order is seen.
+@test "9,500 clients are due at once: all are closed, and 30 others are served meanwhile" {
+  local PATIENCE=20 before
+  ulimit -S -n "$(ulimit -H -n)" && [ "$(ulimit -n)" -ge 10000 ] ||
+    skip 'this needs 10,000 descriptors: ulimit -n'
+  look='close_due: MAX_EVENTS'
+  build_with 2000
+  bin=$BATS_FILE_TMPDIR/2000
+  start_server bash -c 'exec "$@" >&2' bash
+  hold_client -n 9500 send 'GET / HT'
+  kill -STOP "$server"
+  pass 2200
+  serve_queued 30
+  assert_no_leak
+  [ "$(grep -c '^time limit' "$err")" -eq 9500 ] ||
+    fail '9,500 clients are disconnected' "$(grep -c '^time limit' "$err")"
+  # The server accepts one of the 30, then closes 64 connections.
+  before=$(tac "$err" | sed -n '/^GET/,$p' | grep -c '^time limit')
+  [ "$before" -lt 3000 ] ||
+    fail 'it serves the 30 before it has closed 3,000 connections' "$before"
+  stop_server
+}
+
+# --- The timer --------------------------------------------------------------
+
+@test "uses the clock that nobody can set back" {
+  short
+  look='open_timer and now'
+  start_traced timerfd_create,timerfd_settime
+  client read
+  assert_said '^time limit'
+  stop_server
+  assert_trace 'timerfd_create\(CLOCK_MONOTONIC, '
+  # A time of another clock would be decades away.
+  assert_trace 'timerfd_settime\([0-9]+, TFD_TIMER_ABSTIME, .*tv_sec=[1-9]'
+}
+
+@test "does not set the timer for a client that comes while others are there" {
+  look='accept_connection: set_timer'
+  start_traced timerfd_settime
+  hold_client
+  client -n 30 send "$request" read
+  client -n 30 send 'GET / HT' finish read
+  stop_server
+  [ "$(count_trace timerfd_settime)" -eq 1 ] || fail \
+    '1 call of timerfd_settime for 61 clients' "$(count_trace timerfd_settime)"
+}
+
+# The client has left long before; the timer expires once.
+@test "switches the timer off when nobody is connected, and sleeps" {
+  short
+  look=set_timer
+  start_traced epoll_wait,epoll_pwait,timerfd_settime
+  assert_answer send "$request" read
+  assert_trace '^timerfd_settime\(.*it_value=\{tv_sec=0, tv_nsec=0\}'
+  assert_lines_said 0
+  [ "$(count_trace timerfd_settime)" -eq 2 ] || fail \
+    '2 calls of timerfd_settime: on, and off' "$(count_trace timerfd_settime)"
+  assert_sleeps
+  pass "$limit"
+  [ "$(count_trace '^epoll_p?wait.* = ')" -le 8 ] ||
+    fail 'epoll_wait does not return any more' "$(count_trace '^epoll_p?wait.* = ') times"
+  assert_curl_is_answered
+  stop_server
+}
+
+@test "timerfd_settime fails: the server says so and exits with status 1" {
+  look=set_timer
+  start_traced timerfd_settime -e inject=timerfd_settime:error=EINVAL
+  client read
+  assert_server_exits 1
+  assert_said '^timerfd_settime: Invalid argument'
+}
+
+# --- Signals, and descriptors at the start ------------------------------------
+
+@test "gets signals from a descriptor, and ends by leaving the loop" {
+  local signal
+  for signal in INT TERM; do
+    look='catch_signals and main'
+    start_traced rt_sigaction,signalfd4,epoll_ctl,epoll_wait,epoll_pwait,exit_group
+    stop_server "$signal"
+    assert_trace '^signalfd4\(-1, \[INT TERM\]'
+    assert_trace '^exit_group\(0\)'
+    [ "$(count_trace EPOLL_CTL_ADD)" -eq 3 ] || fail \
+      'EPOLL_CTL_ADD for the listener, the signals and the timer' \
+      "$(count_trace EPOLL_CTL_ADD) times"
+    [ -n "${SANITIZED:-}" ] || refute_trace '^rt_sigaction\(SIG(INT|TERM)'
+    refute_trace '^---'
+  done
+}
+
+@test "ends on signals that its parent ignored" {
+  local signal
+  for signal in INT TERM; do
+    look=catch_signals
+    start_server bash -c 'trap "" INT TERM; exec "$@"' bash
+    hold_client send 'GET / HT'
+    stop_server "$signal"
+  done
+}
+
+# Example 3 ends at once: its handler interrupts write. Here a signal is an event
+# like others.
+@test "takes a signal only in epoll_wait: not while nobody reads its output" {
+  local reader
+  look='Limits, in the first comment'
+  mkfifo "$dir/pipe"
+  exec {reader}<>"$dir/pipe"
+  out=$dir/pipe start_server
+  start_client -n 12 fill 8188 send '\r\n\r\n' read
+  not_answered() { ! ask --max-time 0.3; }
+  wait_for not_answered
+  kill -TERM "$server"
+  pass 300
+  kill -0 "$server" || fail 'the server still waits' "$(what_happened)"
+  cat <&"$reader" >/dev/null &
+  assert_server_exits 0
+  exec {reader}<&-
+}
+
+@test "starts and serves with descriptor 0 closed" {
+  short
+  look='QUEUE: entry 0 of the table'
+  start_server bash -c 'exec "$@" <&-' bash
+  hold_client -n 3
+  assert_curl_is_answered
+  assert_no_leak
+  assert_lines_said 3
+  stop_server
+}
+
+@test "names the call that fails at the start: sigprocmask, signalfd, timerfd_create" {
+  local call
+  if [ -n "${SANITIZED:-}" ]; then skip 'a sanitizer has signal calls of its own'; fi
+  look='catch_signals and open_timer'
+  for call in rt_sigprocmask:sigprocmask signalfd4:signalfd timerfd_create; do
+    did="${call%:*} fails with ENOMEM"
+    run timeout -s KILL 5 strace -o "$trace" -e "inject=${call%:*}:error=ENOMEM" \
+      "$bin/$EXAMPLE" $((10000 + RANDOM % 20000))
+    [[ $status -eq 1 && $output =~ ^${call#*:}:\ $ENOMEM$ ]] ||
+      fail "status 1, and: ${call#*:}: Cannot allocate memory" "status $status: $output"
+  done
+}
