@@ -44,8 +44,8 @@ survives() {
   assert_answer send "$request" read
   served
   sed -n -E 's/^([0-9]+ +)?(write|send)(v?\(1,|to).*/\2/p' "$trace" | uniq >"$dir/calls"
-  printf 'write\nsend\n' >"$dir/expected"
-  assert_bytes_equal "$dir/expected" "$dir/calls" 'two calls, in this order'
+  [ "$(paste -s -d ' ' "$dir/calls")" = 'write send' ] ||
+    fail 'the calls write, then send' "$(paste -s -d ' ' "$dir/calls")"
 }
 
 @test "prints NUL bytes, invalid UTF-8 and % unchanged" {

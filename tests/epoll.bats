@@ -29,6 +29,7 @@ setup_file() { probe; }
   assert_sleeps
   assert_curl_is_answered
   release "$first" "$client"
+  did="$did; the 300 silent clients leave"
   assert_no_leak 'read_request: recv returns 0'
   stop_server
 }
@@ -106,6 +107,7 @@ fill_up() {
 }
 
 @test "more clients than descriptors: they wait until others leave" {
+  did='the server may have 20 descriptors'
   start_server bash -c 'ulimit -n 20; exec "$@"' bash
   fill_up
   assert_shortage_is_bearable
@@ -115,7 +117,8 @@ fill_up() {
   stop_server
 }
 
-@test "the highest descriptor is taken from the start: the same" {
+@test "more clients than descriptors, the highest one in use from the start: they wait" {
+  did='the server may have 20 descriptors, and inherits the last one'
   start_server bash -c 'ulimit -n 20; exec "$@" 19</dev/null' bash
   fill_up
   assert_shortage_is_bearable
@@ -125,7 +128,7 @@ fill_up() {
   stop_server
 }
 
-@test "the limit of descriptors sinks while it runs: the same" {
+@test "more clients than descriptors, because the limit was lowered: they wait" {
   start_server
   hold_client -n 5
   prlimit --pid "$server" --nofile=$((descriptors_at_start + 10)):100

@@ -13,7 +13,7 @@ if [ "$EXAMPLE" = g_time_limits ]; then at_start=3; fi
 # at most one client and one line.
 survives_failure() {
   start_traced "$1" -e "inject=$1:error=$2:when=$3"
-  did="strace lets $1 fail with $2, the call number $3"
+  did="strace lets call $3 of $1 fail with $2"
   start_client send "$request" read
   assert_trace INJECTED
   assert_curl_is_answered

@@ -56,7 +56,7 @@ fail() {
   if [ -s "$trace" ]; then
     report 'last calls' "$(last_calls)"
   fi
-  report 'look at' "$look in ${SOURCE:-$(source_of "$EXAMPLE")}; $(section)"
+  report 'look at' "${SOURCE:-$(source_of "$EXAMPLE")}, $look; $(section)"
   return 1
 }
 
@@ -66,7 +66,7 @@ last_calls() {
   local from=1
   if grep -q '^accept4*(' "$trace"; then from='/^accept4*(/'; fi
   sed -n -e "$from,\$p" "$trace" | grep -v -e '^---' -e '^+++' | tail -n 8 |
-    cut -c 1-88
+    sed -E 's/^(.{87}).+/\1…/'
   if [ -n "$(tail -c 1 "$trace")" ]; then echo '  ... (this call has not returned)'; fi
 }
 
@@ -250,7 +250,7 @@ status_of() {
 
 # stop_server [SIGNAL]: the signal (default: TERM) ends it at once: status 0.
 stop_server() {
-  local look='end and catch_signals' did="${did:+$did; }the server gets SIG${1:-TERM}"
+  local look='end() and catch_signals()' did="${did:+$did; }the server gets SIG${1:-TERM}"
   kill "-${1:-TERM}" "$server" || fail 'the server still runs' "$(what_happened)"
   assert_server_exits 0 1
 }
@@ -272,7 +272,8 @@ cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$server/stat"; }
 # assert_sleeps: the server sleeps for 0.3 s. On a busy machine, a server that
 # never sleeps may get little processor time, but it always wants some.
 assert_sleeps() {
-  local before awake=0 i
+  local before awake=0 i waits=epoll_wait
+  if [ "$EXAMPLE" = ex1 ] || [ "$EXAMPLE" = ex2 ]; then waits='accept or recv'; fi
   before=$(cpu_ticks)
   for i in {1..10}; do
     read -r -t 0.03 -u "$never" || true
@@ -280,7 +281,7 @@ assert_sleeps() {
   done
   if [ "$awake" -gt 5 ] || [ $(($(cpu_ticks) - before)) -gt 6 ]; then
     fail 'the server sleeps while there is nothing to do' \
-      'it is busy all the time: epoll_wait or accept returns again and again'
+      "it is busy all the time: $waits returns again and again"
   fi
 }
 wants_processor() { cat "/proc/$server/task/"*/stat 2>/dev/null | grep -q ') [Rt] '; }
@@ -407,8 +408,10 @@ assert_response() {
 # unanswered: why there is no response, or no end of it.
 unanswered() {
   what_happened && return
-  if [ "${client_status:-0}" -eq 3 ]; then
-    echo "the server did not answer, or did not end the connection, within $PATIENCE s"
+  if [ "${client_status:-0}" -eq 3 ] && [ -s "$dir/answer" ]; then
+    echo "$(bytes_of "$dir/answer"); then nothing for $PATIENCE s, and no end"
+  elif [ "${client_status:-0}" -eq 3 ]; then
+    echo "no byte came within $PATIENCE s, and the connection is still open"
   elif [ -s "$dir/client_err" ]; then
     cat "$dir/client_err"
   else
@@ -489,7 +492,7 @@ refute_trace() {
 }
 
 # plain PATTERN: for people who do not read regular expressions.
-plain() { sed -E 's/\.\*/ ... /g; s/\\//g; s/\^//g; s/\|/ or /g' <<<"$1"; }
+plain() { sed -E 's/\.\*/.../g; s/\\//g; s/\^//g; s/\|/ or /g' <<<"$1"; }
 
 # count_trace PATTERN: how many lines of the trace match.
 count_trace() { grep -c -E -e "$1" "$trace" || true; }

@@ -30,13 +30,14 @@ code_of() {
 # same order and are the same, comments included, except those named. At most
 # CEILING lines of code differ, added and removed ones together.
 differ() {
-  local old=$top/$1/server.c new=$top/$2/server.c ceiling=$3 name count
+  local old=$top/$1/server.c new=$top/$2/server.c ceiling=$3 name shared count
   shift 3
   functions_of "$old" >"$dir/names.old"
   functions_of "$new" >"$dir/names.new"
   diff <(grep -x -f "$dir/names.new" "$dir/names.old") \
     <(grep -x -f "$dir/names.old" "$dir/names.new")
-  for name in $(grep -x -f "$dir/names.old" "$dir/names.new"); do
+  mapfile -t shared < <(grep -x -f "$dir/names.old" "$dir/names.new")
+  for name in "${shared[@]}"; do
     function_of "$old" "$name" >"$dir/old"
     function_of "$new" "$name" >"$dir/new"
     [ -s "$dir/new" ]
