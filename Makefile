@@ -4,10 +4,10 @@ CFLAGS ?= -O2 -g -Wall -Wextra -Wpedantic -Wshadow
 BATS ?= bats
 EXAMPLES = ex1 ex2 ex3 ex4 ex5 ex6
 APPENDIX = a_select b_poll c_echo_queues d_event_names e_oneshot f_pipelining \
-           g_time_limits
+           g_time_limits h_io_uring
 PROGRAMS = $(EXAMPLES) $(APPENDIX) echo_client
 NUMBERS = 1 2 3 4 5 6
-TEST_TOOLS = build/client build/nodelay.so
+TEST_TOOLS = build/client build/nodelay.so build/uring.so
 LAB = stall wakeups backlog scaling segments latency pipelining cost
 LAB_TOOLS = build/exchange build/floor
 
@@ -46,7 +46,7 @@ $(PROGRAMS): | linux
 build/client build/facts: build/%: tests/%.c | linux build
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
-build/nodelay.so: tests/nodelay.c | linux build
+build/nodelay.so build/uring.so: build/%.so: tests/%.c | linux build
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -shared -fPIC -o $@ $<
 
 $(LAB_TOOLS): build/%: lab/%.c | linux build
@@ -62,7 +62,7 @@ linux:
 	  'container of .devcontainer, or a virtual machine' >&2; exit 1; }
 
 #: make diff4        show an example against the one it grows from (diff2 to diff6;
-#:                   diffa to diffg: the appendix)
+#:                   diffa to diffh: the appendix)
 
 diff2: FROM = ex1_blocking ex2_loop
 diff3: FROM = ex2_loop ex3_epoll_lt
@@ -76,10 +76,11 @@ diffd: FROM = ex3_epoll_lt appendix/d_event_names
 diffe: FROM = ex3_epoll_lt appendix/e_oneshot
 difff: FROM = ex5_cork appendix/f_pipelining
 diffg: FROM = ex3_epoll_lt appendix/g_time_limits
+diffh: FROM = ex3_epoll_lt appendix/h_io_uring
 
 # diff exits with 1 when it finds a difference.
-.PHONY: diff2 diff3 diff4 diff5 diff6 diffa diffb diffc diffd diffe difff diffg
-diff2 diff3 diff4 diff5 diff6 diffa diffb diffc diffd diffe difff diffg:
+.PHONY: diff2 diff3 diff4 diff5 diff6 diffa diffb diffc diffd diffe difff diffg diffh
+diff2 diff3 diff4 diff5 diff6 diffa diffb diffc diffd diffe difff diffg diffh:
 	@$(DIFF) $(FROM:%=%/server.c) || test $$? -eq 1
 
 #: make test         run the tests of the six examples
@@ -162,13 +163,20 @@ LESS_RANDOM = $(shell setarch $$(uname -m) -R true 2>/dev/null && \
 
 sanitize: $(TEST_TOOLS)
 	$(call build_all,build/sanitize,$(CC) $(SANITIZE))
-	$(call build_all,build/threads,$(CC) $(SANITIZE_THREADS))
+	@mkdir -p build/threads/one
+	$(CC) $(CPPFLAGS) $(SANITIZE_THREADS) $(LDFLAGS) -pthread \
+	  -o build/threads/e_oneshot appendix/e_oneshot/server.c
+	$(CC) $(CPPFLAGS) $(SANITIZE_THREADS) $(LDFLAGS) -pthread -DWORKERS=1 \
+	  -o build/threads/one/e_oneshot appendix/e_oneshot/server.c
 	SANITIZED=1 BIN=build/sanitize PATIENCE=10 tests/run.sh $(EXAMPLES) $(APPENDIX)
 	EXAMPLE=e_oneshot SANITIZED=1 BIN=build/threads PATIENCE=10 $(LESS_RANDOM) \
 	  $(BATS) tests/e_oneshot.bats
 
+# musl brings no headers of the kernel; appendix H needs them.
+KERNEL_HEADERS = -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu
+
 musl: $(TEST_TOOLS)
-	$(call build_all,build/musl,musl-gcc -O2 $(WARNINGS))
+	$(call build_all,build/musl,musl-gcc -O2 $(WARNINGS) $(KERNEL_HEADERS))
 	BIN=build/musl PATIENCE=10 tests/run.sh $(EXAMPLES) $(APPENDIX)
 
 SOURCES = $(wildcard ex?_*/*.c appendix/*/*.c lab/*.c tests/*.c)

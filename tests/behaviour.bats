@@ -178,8 +178,10 @@ start_calls() {
   if [[ $EXAMPLE != ex1 && $EXAMPLE != g_time_limits && -z ${SANITIZED:-} ]]; then
     echo rt_sigaction:sigaction rt_sigprocmask:sigprocmask
   fi
-  case $EXAMPLE in ex1 | ex2 | a_select | b_poll) ;; *)
-    echo epoll_create1 epoll_ctl ;;
+  case $EXAMPLE in
+    ex1 | ex2 | a_select | b_poll) ;;
+    h_io_uring) echo 'io_uring_setup:io_uring_setup.*' ;;
+    *) echo epoll_create1 epoll_ctl ;;
   esac
 }
 

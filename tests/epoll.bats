@@ -8,6 +8,7 @@ setup_file() { probe; }
 # O_NONBLOCK is 04000 in the flags that the kernel shows, in octal.
 @test "has only non-blocking sockets" {
   local fd
+  [ "$EXAMPLE" != h_io_uring ] || skip 'io_uring needs sockets that block'
   look='open_listener and accept_connection: SOCK_NONBLOCK'
   start_server
   hold_client
@@ -129,6 +130,7 @@ fill_up() {
 }
 
 @test "more clients than descriptors, because the limit was lowered: they wait" {
+  [ "$EXAMPLE" != h_io_uring ] || skip 'a multishot accept keeps its first limit'
   start_server
   hold_client -n 5
   prlimit --pid "$server" --nofile=$((descriptors_at_start + 10)):100

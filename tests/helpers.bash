@@ -31,6 +31,7 @@ setup() {
   if [ -e "$BATS_RUN_TMPDIR/not_run" ]; then
     skip "not run: $(<"$BATS_RUN_TMPDIR/not_run")"
   fi
+  if [ "$EXAMPLE" = h_io_uring ]; then need_io_uring; fi
 }
 
 teardown() {
@@ -177,9 +178,24 @@ start_server() {
 # start_traced CALLS [OPTION...]: the same under strace; its output is in
 # $trace. OPTIONs are those of strace.
 start_traced() {
+  if [[ $EXAMPLE == h_io_uring && $1 =~ recv|send ]]; then
+    skip 'strace does not see the operations of io_uring'
+  fi
   export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
   start_server strace -D ${THREADS:+-f} -o "$trace" -e "trace=$1" \
     -e signal=none "${@:2}"
+}
+
+# need_io_uring: skips the test where the kernel has no io_uring, or forbids it.
+need_io_uring() {
+  local file=$BATS_RUN_TMPDIR/no_io_uring
+  if [ ! -e "$file" ]; then
+    start_on $((10000 + RANDOM % 20000))
+    grep '^io_uring_setup' "$err" >"$file" || true
+    kill -KILL "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+  fi
+  if [ -s "$file" ]; then skip "$(<"$file")"; fi
 }
 
 # start_changed NAME SED_OPTION...: the same, built from a changed source.

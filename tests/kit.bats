@@ -132,7 +132,7 @@ make_here() { make -s --no-print-directory -C "$top" "$@"; }
     run -0 make_here "diff${pair:1}"
     [[ $output == *"--- ex${pair:0:1}_"*"+++ ex${pair:1}_"* ]]
   done
-  for pair in a b c d e f g; do
+  for pair in a b c d e f g h; do
     run -0 make_here "diff$pair"
     [[ $output == *"--- ex"*"+++ appendix/${pair}_"* ]]
   done

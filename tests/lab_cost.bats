@@ -15,7 +15,7 @@ start_floor() {
 # copy_with_ab LINE...: a copy whose ab does this.
 copy_with_ab() {
   needs_of cost
-  copy ex2 ex3 ex4 ex5 ex6 ex4_epoll_et build/floor build/client
+  copy ex2 ex3 ex4 ex5 ex6 h_io_uring ex4_epoll_et build/floor build/client
   fake ab "$@"
   PATH=$kit:$PATH
 }
@@ -23,10 +23,10 @@ copy_with_ab() {
 @test "lab/cost: prints what a request costs, as a multiple of ex3" {
   needs_of cost
   experiment cost
-  has_form cost 8
+  has_form cost 9
   awk -F '\t' 'NR > 1 && $2 > 0 && $5 > 0 { n++ }
     $1 == "ex3" { right = $5 == 1 && $8 > 1 }
-    END { exit !(n == 8 && right) }' "$dir/left/cost.tsv"
+    END { exit !(n == 9 && right) }' "$dir/left/cost.tsv"
 }
 
 @test "lab/cost: ex4_level is ex4 with a level-triggered listener, and one accept4 per event" {
@@ -44,7 +44,7 @@ copy_with_ab() {
   copy_with_ab
   rm "$kit/ab" "$kit/ex6"
   experiment cost
-  has_form cost 7
+  has_form cost 8
   [[ $output = *'ex6 is not built: left out'* ]]
 }
 

@@ -30,6 +30,7 @@ parts_of() {
     e_oneshot) printf '%s\n' 'e_oneshot epoll loop level' 'behaviour failures' ;;
     g_time_limits)
       printf '%s\n' "$1" 'epoll loop level behaviour' 'failures epoll_failures' ;;
+    h_io_uring) printf '%s\n' "$1" 'epoll loop behaviour' ;;
     *) echo "$1" ;;
   esac
 }
