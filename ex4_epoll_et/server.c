@@ -13,7 +13,8 @@
  *
  * Limits: while the program reads all that one client has sent, the others
  * wait. MAX_REQUEST limits how long. Without such a limit, read a little from
- * each client in turn. A silent client may stay forever, as in example 3.
+ * each client in turn. A silent client may stay forever, as in example 3. If
+ * nobody reads the program's output, all clients wait.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -260,9 +261,10 @@ static void send_response(int epoll, int fd)
         lose(fd, "send");
     } else if (*connections[fd].unsent == '\0') {
         /* Wait for nothing more but EPOLLHUP. Shutting down both directions
-           makes the kernel report it immediately, and main closes. Without
-           shutdown, close would send a reset if input is unread. shutdown
-           fails if the client has reset the connection. */
+           makes the kernel report it immediately, and main closes. The client
+           gets the end of the stream before close sends a reset, which it does
+           if input is unread. shutdown fails if the client has reset the
+           connection. */
         if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLET) == -1)
             lose(fd, "epoll_ctl");
         else if (shutdown(fd, SHUT_RDWR) == -1)

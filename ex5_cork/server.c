@@ -247,9 +247,10 @@ static void send_response(int epoll, int fd)
         if (setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off) == -1)
             perror("setsockopt");
         /* Wait for nothing more but EPOLLHUP. Shutting down both directions
-           makes the kernel report it immediately, and main closes. Without
-           shutdown, close would send a reset if input is unread. shutdown
-           fails if the client has reset the connection. */
+           makes the kernel report it immediately, and main closes. The client
+           gets the end of the stream before close sends a reset, which it does
+           if input is unread. shutdown fails if the client has reset the
+           connection. */
         if (watch(epoll, EPOLL_CTL_MOD, fd, 0) == -1)
             lose(fd, "epoll_ctl");
         else if (shutdown(fd, SHUT_RDWR) == -1)

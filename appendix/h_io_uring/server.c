@@ -371,10 +371,10 @@ static void send_response(int fd, int result)
     } else if (*c->unsent != '\0') {
         send_some(fd);
     } else {
-        /* Without shutdown, close would send a reset if input is unread. A
-           system call is better here: for a shutdown in the queue, the kernel
-           uses a second thread. It fails if the client has reset the
-           connection. */
+        /* The client gets the end of the stream before close sends a reset,
+           which it does if input is unread. A system call is better here: for a
+           shutdown in the queue, the kernel uses a second thread. It fails if
+           the client has reset the connection. */
         shutdown(fd, SHUT_RDWR);
         close_connection(fd);
     }
