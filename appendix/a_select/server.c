@@ -252,9 +252,9 @@ static void send_response(int fd)
     if (n == -1 && errno != EAGAIN) {
         lose(fd, "send");
     } else if (*connections[fd].unsent == '\0') {
-        /* select reports no hang-up, so close immediately. shutdown comes first:
-           the client gets the end of the stream before close sends a reset,
-           which it does if input is unread. */
+        /* select reports no hang-up, so close immediately. shutdown first: the
+           client gets the end of the stream before close sends a reset, which
+           it does if input is unread. */
         shutdown(fd, SHUT_RDWR);
         close_connection(fd);
     }
