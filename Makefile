@@ -104,7 +104,7 @@ $(NUMBERS:%=grade%): grade%: $(TEST_TOOLS)
 grade: $(TEST_TOOLS)
 	@tests/grade.sh
 
-#: make check        run everything there is, in about 20 minutes; its parts:
+#: make check        run everything there is, in about 25 minutes; its parts:
 #:                   test-appendix test-kit test-lab check-notes check-replay
 #:                   lint sanitize musl mutants
 
@@ -127,6 +127,7 @@ test-lab: $(EXAMPLES) $(APPENDIX) $(TEST_TOOLS) $(LAB_TOOLS)
 
 update-notes:
 	@tests/notes.py update
+	@echo 'If a program has changed, even a comment only: make record'
 
 check-notes: $(EXAMPLES) $(APPENDIX) echo_client $(TEST_TOOLS) $(LAB_TOOLS) build/facts
 	$(BATS) tests/notes.bats tests/checker.bats

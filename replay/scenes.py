@@ -77,10 +77,10 @@ SCENES = {
         title="A stalls, and B is served at once", program="ex3", turns=STALL,
         setup=True),
     "ex3-long": dict(
-        title="Level-triggered: a long request is three events",
+        title="Level-triggered: a request of 3,000 bytes",
         program="ex3", turns=ONE_LONG),
     "ex4-long": dict(
-        title="Edge-triggered: one event, read until EAGAIN",
+        title="Edge-triggered: a request of 3,000 bytes",
         program="ex4", turns=ONE_LONG),
     "ex4-broken": dict(
         title="Edge-triggered without the receive loop", program="ex4",
@@ -97,7 +97,7 @@ SCENES = {
         turns=[[connect("A")], [send("A", REQUEST), end("A")],
                [connect("B")], [send("B", HALF)], [end("B")]]),
     "ex3-reset": dict(
-        title="A reset: one event, three bits", program="ex3",
+        title="A client resets the connection", program="ex3",
         turns=[[connect("A")], [send("A", HALF)], [reset("A")]]),
     "ex3-shortage": dict(
         title="No descriptor is left for B", program="ex3", limit=6,

@@ -95,7 +95,9 @@ ends_on() {
   out=$dir/pipe start_server
   start_client -n 20 fill 4000 send '\r\n\r\n' read
   wait_for grep -q -z pipe_write "/proc/$server/wchan" ||
-    wait_for not ask --max-time 0.3
+    wait_for not ask --max-time 0.3 ||
+    fail 'the server prints requests of 4,000 bytes until the pipe is full' \
+      "$(what_happened || echo 'it goes on without printing them')"
   stop_server
   exec {reader}<&-
 }
