@@ -88,7 +88,7 @@ for program in "$@"; do
   done
 done
 # The tests often wait, so that more of them than processors can run at once.
-printf '%s\n' "${jobs[@]}" | xargs -P $(($(nproc) + 2)) -n 2 "$0" --part &
+printf '%s\n' "${jobs[@]}" | xargs -P $(($(nproc) + 7)) -n 2 "$0" --part &
 
 for ((i = 0; i < ${#jobs[@]}; i += 2)); do
   part=$work/${jobs[i]}.${jobs[i + 1]}
