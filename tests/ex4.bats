@@ -26,6 +26,16 @@ load helpers
     fail '7 calls of epoll_ctl for two clients' "$(count_trace '^epoll_ctl')"
 }
 
+@test "uses EPOLLET also when it watches the listener again after a shortage" {
+  look='main: shortage'
+  start_traced accept4,epoll_ctl -e inject=accept4:error=EMFILE:when=1
+  did='strace lets accept4 fail once with EMFILE'
+  start_client send "$request" read
+  assert_response_of "$client"
+  stop_server
+  refute_trace '^epoll_ctl.*events=(EPOLLIN|EPOLLOUT),'
+}
+
 @test "reads until recv fails with EAGAIN (edge-triggered)" {
   look='read_request: the loop around receive_some'
   start_traced epoll_wait,epoll_pwait,recvfrom
@@ -41,7 +51,7 @@ load helpers
 }
 
 @test "accepts until accept4 fails with EAGAIN (edge-triggered)" {
-  look='accept_connections'
+  look='the loop around accept_connection'
   start_traced accept4
   serve_queued 5
   stop_server
@@ -65,7 +75,7 @@ load helpers
 
 @test "accepts 120 waiting clients, at most 64 in a row" {
   local most
-  look='accept_connections: MAX_ACCEPTS, and the EPOLL_CTL_MOD after it'
+  look='the loop around accept_connection: its limit, and the EPOLL_CTL_MOD after it'
   start_traced accept4,epoll_wait,epoll_pwait
   serve_queued 120
   stop_server

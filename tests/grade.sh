@@ -28,6 +28,7 @@ grade() {
   read -r passed failed skipped < <(
     sed -n -E 's/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$log")
   echo "ex$1: $passed of $((passed + failed + skipped)) tests pass"
+  if [ "$skipped" -gt 0 ]; then echo "($skipped were not run, because others failed)"; fi
   if [ "$failed" -eq 0 ] && ! grep -q ': not run: ' "$log"; then
     echo 'Well done. Here is the example of the kit, against yours:'
     diff -u "$source" "ex$1"_*/server.c || true

@@ -547,6 +547,7 @@ assert_calls() {
       if [ "$i" -lt "${#calls[@]}" ] && [ "$other" != "$look" ]; then
         look+=", or $other"
       fi
+      [ "$call" != "$before" ] || call+=' again'
       fail "after $before: $call" "after $before: ${calls[i]:-nothing more}"
     fi
     before=$call

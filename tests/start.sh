@@ -39,8 +39,9 @@ only when epoll_wait reports the socket. Keep the state of each client in a tabl
     ;;
   4)
     cp ex3_epoll_lt/server.c "$target"
-    echo 'It is example 3. Add EPOLLET to every registration. Then call accept4, recv
-and send in loops until nothing is left, because epoll does not report it again.'
+    echo 'It is example 3. Add EPOLLET to the mask in every call of watch for a client,
+and for the listener. Then call accept4, recv and send in loops until nothing is
+left, because epoll does not report it again; accept at most 64 clients per event.'
     ;;
   5)
     cp ex3_epoll_lt/server.c "$target"
