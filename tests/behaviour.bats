@@ -195,7 +195,7 @@ start_calls() {
 @test "answers a request that arrives together with the half-close" {
   look='read_request: what it does first after recv'
   start_server
-  kill -STOP "$server"
+  suspend_server
   start_client send "$request" finish wait read
   did="while the server is stopped, $did"
   await_ready

@@ -104,7 +104,7 @@ fill_the_queue() {
 # TCP has no messages: two calls of send, one chunk.
 @test "reads as one chunk what a client has sent in two calls" {
   start_server
-  kill -STOP "$server"
+  suspend_server
   start_client send hel send lo finish wait read
   did="while the server is stopped, $did"
   await_ready
@@ -321,7 +321,7 @@ fill_the_queue() {
 @test "survives a client that is gone when it echoes: EPIPE, not SIGPIPE" {
   look='send_some: MSG_NOSIGNAL'
   start_server
-  kill -STOP "$server"
+  suspend_server
   client send hello finish reset
   kill -CONT "$server"
   assert_closed_because 'Broken pipe'
@@ -391,8 +391,7 @@ sleeps_in_write() {
 @test "goes on after SIGSTOP and SIGCONT" {
   look='main: EINTR'
   start_server
-  kill -STOP "$server"
-  wait_for grep -q '^State:.T' "/proc/$server/status"
+  suspend_server
   kill -CONT "$server"
   assert_echo
   stop_server
@@ -587,7 +586,7 @@ assert_client_says() {
   local status=0
   look='main, in echo_client.c: alarm'
   start_server
-  kill -STOP "$server"
+  suspend_server
   strace -D -o "$trace" -e trace=alarm,setitimer "$bin/echo_client" "$port" 2>"$dir/said" 3>&- &
   wait_for grep -q sending "$dir/said"
   assert_trace '5'

@@ -73,8 +73,7 @@ assert_events() {
 # arrives together. `kill -CONT "$server"` lets it go on.
 start_stopped() {
   start_server
-  kill -STOP "$server"
-  wait_for grep -q '^State:.T' "/proc/$server/status"
+  suspend_server
 }
 
 # assert_only_events: stderr contains nothing but events, and the lines of the
@@ -380,7 +379,7 @@ hold_reader() {
   start_client wait finish wait read
   await_ready
   wait_for has_accepted 1
-  kill -STOP "$server"
+  suspend_server
   type_line 1 hello
   release "$client"
   wait_for is_ready_again
@@ -790,7 +789,7 @@ loses_receiver() {
   start_client wait finish reset wait
   await_ready
   wait_for has_accepted 1
-  kill -STOP "$server"
+  suspend_server
   type_line 1 hello
   release "$client"
   wait_for is_ready_again

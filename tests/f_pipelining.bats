@@ -617,7 +617,7 @@ still_answers() {
 
 @test "survives a client that is gone when it answers: EPIPE, not SIGPIPE" {
   start_server
-  kill -STOP "$server"
+  suspend_server
   client send "$get" finish reset
   kill -CONT "$server"
   assert_said '^send: Broken pipe'
@@ -736,8 +736,7 @@ END
 
 @test "goes on after SIGSTOP and SIGCONT" {
   start_server
-  kill -STOP "$server"
-  wait_for grep -q '^State:.T' "/proc/$server/status"
+  suspend_server
   kill -CONT "$server"
   assert_served
   stop_server

@@ -159,7 +159,7 @@ read_slowly() {
   await_ready
   wait_for has_descriptors $((descriptors_at_start + 20))
   did="while the server is stopped, time passes, then $did"
-  kill -STOP "$server"
+  suspend_server
   pass $((limit + 200))
   release "$client"
   twice_ready() { [ "$(grep -c ready "$answer")" -eq 2 ]; }
@@ -194,7 +194,7 @@ read_slowly() {
   start_traced close,epoll_wait,epoll_pwait
   hold_client -n 200 send 'GET / HT'
   wait_for has_descriptors $((descriptors_at_start + 200))
-  kill -STOP "$server"
+  suspend_server
   pass $((limit + 200))
   kill -CONT "$server"
   assert_no_leak
@@ -215,7 +215,7 @@ read_slowly() {
   bin=$BATS_FILE_TMPDIR/2000
   start_server bash -c 'exec "$@" >&2' bash
   hold_client -n 9500 send 'GET / HT'
-  kill -STOP "$server"
+  suspend_server
   pass 2200
   serve_queued 30
   assert_no_leak

@@ -160,7 +160,7 @@ stop_watched() {
   look='ask_for: the queue is full; main'
   start_changed short -e 's/^#define MAX_SUBMISSIONS .*/#define MAX_SUBMISSIONS 2/'
   hold_client -n 100 send 'GET / HT'
-  kill -STOP "$server"
+  suspend_server
   release "$client"
   kill -CONT "$server"
   assert_no_leak

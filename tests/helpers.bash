@@ -378,11 +378,17 @@ ask() {
   curl --silent --show-error --max-time "$PATIENCE" "$@" "http://127.0.0.1:$port/"
 }
 
+# suspend_server: stops it with SIGSTOP, and returns when it has stopped.
+suspend_server() {
+  kill -STOP "$server"
+  wait_for grep -q '^State:.[Tt]' "/proc/$server/status"
+}
+
 # serve_queued N: N clients connect and send requests while the server is
 # stopped; when it goes on, all are answered.
 serve_queued() {
   local answered
-  kill -STOP "$server"
+  suspend_server
   start_client -n "$1" send "$request" wait read
   did="while the server is stopped, $did"
   await_ready

@@ -31,7 +31,7 @@ setup_file() { probe; }
 @test "survives a client that is gone when it answers: EPIPE, not SIGPIPE" {
   look='send_response (MSG_NOSIGNAL), or read_request'
   start_server
-  kill -STOP "$server"
+  suspend_server
   client send "$request" finish reset
   kill -CONT "$server"
   assert_said '^send: Broken pipe'
@@ -108,8 +108,7 @@ not() { ! "$@"; }
   look='main: EINTR'
   start_server
   did='the test stops the server and lets it go on'
-  kill -STOP "$server"
-  wait_for grep -q '^State:.T' "/proc/$server/status"
+  suspend_server
   kill -CONT "$server"
   assert_curl_is_answered
   stop_server
