@@ -166,6 +166,8 @@ class Runner:
         if not select.select([self.shell.stdout], [], [], COMMAND_SECONDS)[0]:
             sys.exit(f"{self.document.path}:{index + 1}: {command} does not end")
         status = self.shell.stdout.readline().strip()
+        if command.endswith("&"):  # a person needs longer for the next command
+            time.sleep(1)
         printed = output.read_text(errors="replace")
         if not shown and status != "0":
             self.wrong(index, f"{command} fails", printed)
