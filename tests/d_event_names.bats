@@ -393,6 +393,8 @@ hold_reader() {
 }
 is_ready_again() { [ "$(grep -c '^ready$' "$answer")" -eq 2 ]; }
 
+nothing_is_typed() { ! read -r -t 0 -u "$keys"; }
+
 @test "keeps 8 KiB for a client that does not read, and no more" {
   local writer
   look=keep_text
@@ -403,6 +405,8 @@ is_ready_again() { [ "$(grep -c '^ready$' "$answer")" -eq 2 ]; }
   writer=$!
   assert_said '  misses what was typed$'
   kill "$writer"
+  # What is still in the pipe would go to the next client.
+  wait_for nothing_is_typed
   release "$client"
   assert_said '  closed$'
   survives
