@@ -209,6 +209,9 @@ $(LAB:%=lab-%): lab-%: $(LAB_NEEDS)
 record:
 	replay/record.py
 
+replay/picture.png: replay/index.html replay/recordings/ex4-broken.js
+	tests/replay_page.py picture $@
+
 # 77: this machine does not permit namespaces or ptrace.
 check-replay:
 	replay/record.py --check || test $$? -eq 77
