@@ -233,7 +233,7 @@ start_calls() {
 @test "prints one line for a client that resets in its request" {
   look='read_request: recv returns -1'
   start_server
-  client send 'GET / HT' reset
+  client_resets send 'GET / HT'
   assert_said '^recv: Connection reset by peer'
   survives
 }

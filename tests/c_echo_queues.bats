@@ -313,7 +313,7 @@ fill_the_queue() {
 
 @test "closes the connection of a client that resets, and says why" {
   start_server
-  client send hello reset
+  client_resets send hello
   assert_closed_because 'Connection reset by peer'
 }
 

@@ -148,9 +148,7 @@ hold_reader() {
 
 @test "EPOLLERR and EPOLLHUP: a client resets" {
   start_server
-  start_client wait reset
-  await_ready
-  release "$client"
+  client_resets
   assert_events 'EPOLLIN|EPOLLRDHUP|EPOLLERR|EPOLLHUP' closed
   assert_said '^recv: Connection reset by peer$'
   assert_no_leak

@@ -599,7 +599,7 @@ still_answers() {
   start_server
   client send 'GET / HT'
   assert_said '^no complete request in 8 bytes'
-  client send 'GET / HT' reset
+  client_resets send 'GET / HT'
   assert_said '^recv: Connection reset by peer'
   survives 2
 }

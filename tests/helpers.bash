@@ -384,6 +384,16 @@ suspend_server() {
   wait_for grep -q '^State:.[Tt]' "/proc/$server/status"
 }
 
+# client_resets [ACTION...]: a client connects, does the actions and resets,
+# while the server is stopped. Otherwise the server, on another processor, may
+# look while the kernel is still at it, see EPOLLERR alone, and close at once.
+client_resets() {
+  suspend_server
+  client "$@" reset
+  did="while the server is stopped, $did"
+  kill -CONT "$server"
+}
+
 # serve_queued N: N clients connect and send requests while the server is
 # stopped; when it goes on, all are answered.
 serve_queued() {
