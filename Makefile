@@ -104,7 +104,7 @@ $(NUMBERS:%=grade%): grade%: $(TEST_TOOLS)
 grade: $(TEST_TOOLS)
 	@tests/grade.sh
 
-#: make check        run everything there is, in about 25 minutes; its parts:
+#: make check        run everything there is, in about 20 minutes; its parts:
 #:                   test-appendix test-kit test-lab check-notes check-replay
 #:                   lint sanitize musl mutants
 
