@@ -66,7 +66,7 @@ copy_of() {
     'int main(void) { fputs("listening\n", stderr); return sleep(1); }' \
     >"$kit/ex3_epoll_lt/server.c"
   fake ab 'sleep 1.5'
-  gives_up backlog 'ex3, backlog 10 has ended'
+  gives_up backlog 'ex3, backlog 1 has ended'
 }
 
 @test "lab/backlog: exits with 1 if the source has no line to change" {
