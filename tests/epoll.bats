@@ -74,8 +74,8 @@ setup_file() { probe; }
   hold_client -n 20
   assert_said '^table full: client refused'
   release "$client"
-  assert_curl_is_answered
   assert_no_leak
+  assert_curl_is_answered
   stop_server
 }
 

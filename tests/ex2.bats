@@ -13,7 +13,7 @@ load helpers
 }
 
 @test "lets the second client wait while the first is silent" {
-  look=main
+  look='read_request: the loop around recv; main'
   start_server
   hold_client send 'GET / HT'
   local silent=$client

@@ -85,6 +85,14 @@ function_of_call() {
   esac
 }
 
+# end_of_connection: where the examples end a connection after its response.
+end_of_connection() {
+  case $EXAMPLE in
+    ex1 | ex2) echo 'main: close' ;;
+    *) echo 'send_response: shutdown, in both directions; main: close' ;;
+  esac
+}
+
 # look_at_last_call: makes $look the function with the last call of the trace.
 look_at_last_call() {
   local last
@@ -438,7 +446,7 @@ assert_response() {
   expected_response >"$dir/expected"
   if cmp -s "$dir/expected" "$1"; then
     if [ -z "${client_status:-}" ] || [ "$client_status" -eq 0 ]; then return; fi
-    look='what follows send: shutdown, close'
+    look=$(end_of_connection)
     fail 'the server ends the connection after its response' "$(unanswered)"
   fi
   if [ -s "$1" ]; then

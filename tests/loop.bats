@@ -18,6 +18,15 @@ setup_file() { probe; }
   stop_server
 }
 
+@test "closes the connection of a client that reads the response and stays" {
+  start_server
+  start_client send "$request" read wait
+  did+=", and stays"
+  await_ready
+  assert_no_leak "$(end_of_connection)"
+  stop_server
+}
+
 @test "loses nothing when clients reset after their request" {
   start_server
   client -n 20 send "$request" reset
