@@ -49,6 +49,12 @@ selects='?select,pselect6'
 
 # The listener and five silent clients, with the sixth in the other set; then
 # the listener alone, as in the first call.
+# watched: the two sets of each call.
+watched() { sed -n -E 's/^p?select6?\([0-9]+, (\[[^]]*\], \[[^]]*\]).*/\1/p' "$trace"; }
+
+# The first call has the listener alone.
+is_as_first() { [ "$(watched | tail -n 1)" = "$(watched | head -n 1)" ]; }
+
 @test "passes every client to each select, and none that has left" {
   look='accept_connection, read_request, close_connection: FD_SET and FD_CLR'
   start_traced "$selects"
@@ -57,12 +63,11 @@ selects='?select,pselect6'
   release "$client"
   assert_no_leak
   assert_curl_is_answered
+  wait_for is_as_first ||
+    fail 'only the listener in the last call' "$(watched | tail -n 1)"
   stop_server
-  sed -n -E 's/^p?select6?\([0-9]+, (\[[^]]*\], \[[^]]*\]).*/\1/p' "$trace" >"$dir/sets"
-  grep -q -E '^\[[0-9]+( [0-9]+){5}\], \[[0-9]+\]$' "$dir/sets" ||
-    fail 'a call with six descriptors to read and one to write' "$(cat "$dir/sets")"
-  [ "$(tail -n 1 "$dir/sets")" = "$(head -n 1 "$dir/sets")" ] ||
-    fail 'only the listener in the last call' "$(tail -n 1 "$dir/sets")"
+  grep -q -E '^\[[0-9]+( [0-9]+){5}\], \[[0-9]+\]$' <(watched) ||
+    fail 'a call with six descriptors to read and one to write' "$(watched)"
 }
 
 @test "accepts 120 waiting clients, at most 64 in a row" {
