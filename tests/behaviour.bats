@@ -161,11 +161,9 @@ assert_rejects() {
 @test "names the call that fails at the start, and exits with status 1" {
   local call
   look='the call itself, in open_listener, catch_signals or main'
-  export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
   for call in $(start_calls); do
     did="${call%:*} fails with ENOMEM"
-    run timeout 5 strace -o "$trace" -e "inject=${call%:*}:error=ENOMEM" \
-      "$bin/$EXAMPLE" $((10000 + RANDOM % 20000))
+    start_with_failure "${call%:*}:error=ENOMEM"
     [[ $status -eq 1 && $output =~ ^${call#*:}:\ $ENOMEM$ ]] ||
       fail "status 1, and: ${call#*:}: Cannot allocate memory" "status $status: $output"
   done

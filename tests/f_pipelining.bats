@@ -774,9 +774,7 @@ assert_rejects() {
 # names_failure CALL NAME [WHEN] [MODE]: CALL fails at the start.
 names_failure() {
   did="$1 fails at the start"
-  ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 run timeout 5 strace -o "$trace" \
-    -e "inject=$1:error=ENOMEM:when=${3:-1}" \
-    "$bin/$EXAMPLE" $((10000 + RANDOM % 20000)) "${4:-plain}"
+  start_with_failure "$1:error=ENOMEM:when=${3:-1}" "${4:-plain}"
   [[ $status -eq 1 && $output =~ ^$2:\ $ENOMEM$ ]] ||
     fail "status 1: $2: Cannot allocate memory" "status $status: $output"
 }

@@ -194,13 +194,11 @@ stop_watched() {
 @test "says so in one line where io_uring is missing, too old or forbidden" {
   local error words
   look=open_ring
-  export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
   for error in 'EPERM Operation not permitted' 'EINVAL Invalid argument' \
     'ENOSYS Function not implemented'; do
     words=${error#* } error=${error%% *}
     did="strace lets io_uring_setup fail with $error"
-    run timeout 5 strace -o "$trace" -e "inject=io_uring_setup:error=$error" \
-      "$bin/$EXAMPLE" $((10000 + RANDOM % 20000))
+    start_with_failure "io_uring_setup:error=$error"
     [[ $status -eq 1 && $output == "io_uring_setup (needs Linux 6.1 and permission): $words" ]] ||
       fail "status 1, and: io_uring_setup ...: $words" "status $status: $output"
   done
@@ -217,9 +215,7 @@ stop_watched() {
   last=$(count_trace '^mmap')
   for when in $((last - 2)) $((last - 1)) "$last"; do
     did='strace lets mmap fail with ENOMEM'
-    run timeout 5 strace -o "$trace" -e trace=mmap \
-      -e "inject=mmap:error=ENOMEM:when=$when" \
-      "$bin/$EXAMPLE" $((10000 + RANDOM % 20000))
+    start_with_failure "mmap:error=ENOMEM:when=$when"
     [[ $status -eq 1 && $output =~ ^mmap:\ $ENOMEM$ ]] ||
       fail 'status 1, and: mmap: Cannot allocate memory' "status $status: $output"
   done

@@ -186,6 +186,18 @@ start_server() {
     "$(what_happened || echo "it did not")"
 }
 
+# start_with_failure INJECTION [ARGUMENT...]: the same, where strace lets a call
+# fail at the start, as INJECTION says: socket:error=ENOMEM. Sets $status and
+# $output.
+start_with_failure() {
+  local tries
+  for tries in {1..20}; do
+    ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 run timeout -s KILL 5 strace \
+      -o "$trace" -e "inject=$1" "$bin/$EXAMPLE" $((10000 + RANDOM % 20000)) "${@:2}"
+    [[ $output =~ ^(bind|listen):\ $EADDRINUSE$ ]] || return 0
+  done
+}
+
 # start_traced CALLS [OPTION...]: the same under strace; its output is in
 # $trace. OPTIONs are those of strace.
 start_traced() {
