@@ -20,7 +20,8 @@ setup() {
   # bats looks at every command, also inside these functions. Without that, the
   # tests are quicker; our messages do not need it.
   set +T
-  top=${BATS_TEST_DIRNAME%/*}
+  top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+  . "$top/tests/traits.bash"
   bin=$top/${BIN:-.}
   dir=$BATS_TEST_TMPDIR
   out=$dir/out err=$dir/err trace=$dir/trace
@@ -114,13 +115,16 @@ report() {
   done <<<"$2"
 }
 
-source_of() { (cd "$top" && echo "$1"_*/server.c "appendix/$1/server.c") |
-  tr ' ' '\n' | grep -v '\*' | head -n 1; }
+source_of() {
+  local source
+  traits_of "$1"
+  echo "$source"
+}
 
 section() {
   case $EXAMPLE in
     ex?) echo "NOTES.md, example ${EXAMPLE#ex}" ;;
-    *) echo "appendix/README.md, $EXAMPLE" ;;
+    *) echo "appendix/$EXAMPLE/README.md" ;;
   esac
 }
 

@@ -10,6 +10,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+. tests/traits.bash
 
 bats=${BATS:-bats}
 version=$("$bats" --version 2>/dev/null) || version='Bats 0'
@@ -19,26 +20,18 @@ if [ "$(printf '%s\n' 1.8 "${version#* }" | sort -V | head -n 1)" != 1.8 ]; then
 fi
 
 # parts_of PROGRAM: its test files, a line for each part; the parts run at once.
-# What makes the program itself comes first, failing system calls come last.
 parts_of() {
-  case $1 in
-    ex1) printf '%s\n' ex1 behaviour ;;
-    ex2) printf '%s\n' 'ex2 loop' behaviour failures ;;
-    ex4) printf '%s\n' 'ex4 epoll' 'loop behaviour' 'failures epoll_failures' ;;
-    ex?) printf '%s\n' "$1 epoll" 'loop level behaviour' 'failures epoll_failures' ;;
-    a_select | b_poll) printf '%s\n' "$1 epoll" 'loop behaviour' failures ;;
-    e_oneshot) printf '%s\n' 'e_oneshot epoll loop level' 'behaviour failures' ;;
-    g_time_limits)
-      printf '%s\n' "$1" 'epoll loop level behaviour' 'failures epoll_failures' ;;
-    h_io_uring) printf '%s\n' "$1" 'epoll loop behaviour' ;;
-    *) echo "$1" ;;
-  esac
+  local top=. parts
+  traits_of "$1"
+  tr '|' '\n' <<<"$parts"
 }
 
 # run_part PROGRAM N: writes what bats prints to $work.
 run_part() {
   local files=() name
-  for name in $(parts_of "$1" | sed -n "$2p"); do files+=("tests/$name.bats"); done
+  for name in $(parts_of "$1" | sed -n "$2p"); do
+    case $name in */*) files+=("$name") ;; *) files+=("tests/$name.bats") ;; esac
+  done
   if [ "$1" = e_oneshot ]; then
     export THREADS=yes
     # With one worker, the order of its calls is known.
@@ -88,7 +81,7 @@ for program in "$@"; do
   done
 done
 # The tests often wait, so that more of them than processors can run at once.
-printf '%s\n' "${jobs[@]}" | xargs -P $(($(nproc) + 7)) -n 2 "$0" --part &
+printf '%s\n' "${jobs[@]}" | xargs -P $(($(nproc) + 7)) -n 2 tests/run.sh --part &
 
 for ((i = 0; i < ${#jobs[@]}; i += 2)); do
   part=$work/${jobs[i]}.${jobs[i + 1]}

@@ -2,7 +2,7 @@
 # what it waits for, and the end of this list at FD_SETSIZE.
 
 EXAMPLE=a_select
-load helpers
+load ../../tests/helpers
 
 # The calls of select, as strace names them.
 selects='?select,pselect6'

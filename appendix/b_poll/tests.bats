@@ -2,7 +2,7 @@
 # it waits for.
 
 EXAMPLE=b_poll
-load helpers
+load ../../tests/helpers
 
 # The calls of poll, as strace names them.
 polls='?poll,ppoll'

@@ -1,7 +1,7 @@
 # Appendix C: the echo server with a queue for each client, and its client.
 
 EXAMPLE=c_echo_queues
-load helpers
+load ../../tests/helpers
 
 peer='127\.0\.0\.1:[0-9]+'
 

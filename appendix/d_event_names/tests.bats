@@ -4,7 +4,7 @@
 # shellcheck disable=SC2016,SC2030,SC2031
 
 EXAMPLE=d_event_names
-load helpers
+load ../../tests/helpers
 
 # The calls of epoll_wait, as strace names them.
 waits='?epoll_wait,epoll_pwait'

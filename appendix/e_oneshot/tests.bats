@@ -3,7 +3,7 @@
 
 EXAMPLE=e_oneshot
 THREADS=yes
-load helpers
+load ../../tests/helpers
 
 # ThreadSanitizer would wait for a second before it ends a program.
 export TSAN_OPTIONS=atexit_sleep_ms=0
@@ -18,7 +18,7 @@ without_pids() { sed -i -E 's/^[0-9]+ +//' "$trace"; }
 # start_slow: every call of the server takes longer, so that workers meet; then
 # they say so on stderr.
 start_slow() {
-  "${CC:-cc}" -shared -fPIC -o "$dir/slow.so" "$top/tests/one_at_a_time.c"
+  "${CC:-cc}" -shared -fPIC -o "$dir/slow.so" "$top/appendix/e_oneshot/one_at_a_time.c"
   start_server env "LD_PRELOAD=$dir/slow.so"
 }
 

@@ -1,7 +1,7 @@
 # What makes appendix F itself: example 5 with HTTP/1.1 and kept connections.
 
 EXAMPLE=f_pipelining
-load helpers
+load ../../tests/helpers
 
 h='Host: a\r\n'
 get="GET / HTTP/1.1\r\n$h\r\n"

@@ -3,7 +3,7 @@
 # the shared files.
 
 EXAMPLE=g_time_limits
-load helpers
+load ../../tests/helpers
 
 # The limit of most tests, in milliseconds. The program itself has 10,000.
 limit=1000
@@ -15,7 +15,7 @@ build_with() {
   mkdir "$BATS_FILE_TMPDIR/$1"
   "${CC:-cc}" -O2 ${SANITIZED:+-fsanitize=address,undefined} "-DLIMIT_MS=$1" \
     -o "$BATS_FILE_TMPDIR/$1/$EXAMPLE" \
-    "${BATS_TEST_DIRNAME%/*}/appendix/$EXAMPLE/server.c"
+    "$BATS_TEST_DIRNAME/server.c"
 }
 
 # short: use the program with the short limit.

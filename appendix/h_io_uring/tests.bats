@@ -2,10 +2,10 @@
 # queue. strace does not see these operations; build/uring.so does.
 
 EXAMPLE=h_io_uring
-load helpers
+load ../../tests/helpers
 
 # start_watched [VARIABLE=VALUE...]: starts the server with build/uring.so, which
-# writes its operations to $trace. The variables are those of tests/uring.c.
+# writes its operations to $trace. The variables are those of uring.c.
 start_watched() {
   start_server env "LD_PRELOAD=$top/build/uring.so" "URING_TRACE=$trace" "$@"
 }

@@ -3,8 +3,8 @@
 EXAMPLE=build/floor
 SOURCE=lab/floor.c
 
+load ../../tests/helpers
 load helpers
-load lab
 
 # floor is not built with sanitizers: it is a tool.
 start_floor() {

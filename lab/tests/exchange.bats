@@ -1,7 +1,7 @@
 # The experiments segments and latency, and the program that they run.
 
+load ../../tests/helpers
 load helpers
-load lab
 
 @test "lab/segments: two small sends are one segment with TCP_CORK, two with TCP_NODELAY" {
   needs_of segments

@@ -1,7 +1,7 @@
 # The experiments backlog and scaling.
 
+load ../../tests/helpers
 load helpers
-load lab
 
 # copy_of NAME: a copy in which the experiment can run.
 copy_of() {

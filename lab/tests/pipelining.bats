@@ -2,8 +2,8 @@
 
 EXAMPLE=f_pipelining
 
+load ../../tests/helpers
 load helpers
-load lab
 
 # with_wrk LINE...: the experiment in a copy, with a wrk that does this.
 with_wrk() {

@@ -1,7 +1,7 @@
 # The experiment stall, and what all experiments have in common.
 
+load ../../tests/helpers
 load helpers
-load lab
 
 @test "lab/stall: the second client waits in ex2, and not in ex3" {
   needs_of stall

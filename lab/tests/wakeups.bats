@@ -1,7 +1,7 @@
 # The experiment wakeups.
 
+load ../../tests/helpers
 load helpers
-load lab
 
 @test "lab/wakeups: ex4 wakes up less often than ex3 if a request comes in one piece" {
   needs_of wakeups

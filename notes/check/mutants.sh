@@ -10,7 +10,7 @@
 #   MUTANT_SECONDS  how long the tests of one break may take (default: 15)
 set -euo pipefail
 
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 limit=${MUTANT_SECONDS:-15}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -21,7 +21,7 @@ failed_tests() { sed -n -E 's/^(not ok [0-9]+|✗) //p'; }
 # try_break N PROGRAM TEST: in the current folder.
 try_break() {
   local target=${2#ex} began=${EPOCHREALTIME/./} verdict='caught' failed tenths
-  tests/notes.py break "$1"
+  notes/check/notes.py break "$1"
   if ! make -s "$2" >log 2>&1; then
     echo "$1 $2: DOES NOT COMPILE"
     return 1
@@ -40,8 +40,8 @@ status=0
 while IFS=$'\t' read -r number program test _; do
   if [ $# -gt 0 ] && [[ " $* " != *" $number "* ]]; then continue; fi
   mkdir "$work/$number"
-  cp -R -p Makefile ex?_* appendix notes tests build "$work/$number"
+  cp -R -p Makefile ex?_* appendix exercises notes tests tools build "$work/$number"
   (cd "$work/$number" && try_break "$number" "$program" "$test") </dev/null ||
     status=1
-done < <(tests/notes.py breaks)
+done < <(notes/check/notes.py breaks)
 exit "$status"

@@ -5,9 +5,9 @@ bats_require_minimum_version 1.8.0
 # The commands build programs, so they run in a copy.
 setup_file() {
   export BATS_NO_PARALLELIZE_WITHIN_FILE=true
-  cd "$BATS_TEST_DIRNAME/.."
+  cd "$BATS_TEST_DIRNAME/../.."
   mkdir "$BATS_FILE_TMPDIR/kit"
-  for part in LICENSE Makefile ./*.md ex?_* appendix lab notes replay tests; do
+  for part in LICENSE Makefile ./*.md ex?_* appendix exercises lab notes replay tests tools; do
     if [ -e "$part" ]; then cp -R "$part" "$BATS_FILE_TMPDIR/kit"; fi
   done
 }
@@ -16,10 +16,10 @@ setup() { cd "$BATS_FILE_TMPDIR/kit"; }
 
 runs() {
   if [ ! -e "$1" ]; then skip "there is no $1"; fi
-  tests/notes.py run "$1"
+  notes/check/notes.py run "$1"
 }
 
-@test "the documents agree with the code (make check-notes)" { tests/notes.py check; }
+@test "the documents agree with the code (make test-notes)" { notes/check/notes.py check; }
 
 @test "README.md: every command does what it says" { runs README.md; }
 @test "NOTES.md: every command does what it says" { runs NOTES.md; }

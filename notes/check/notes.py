@@ -58,7 +58,7 @@ NOT_RUN = {
     "make test": "it runs the commands itself",
     "make mutants": "it takes minutes; continuous integration runs it",
     "make lab-deps lab": "it installs packages, and takes minutes",
-    "make lab": "it takes minutes; tests/lab_*.bats run each experiment small",
+    "make lab": "it takes minutes; lab/tests run each experiment small",
     "sudo apt-get install gcc libc6-dev make": "it installs packages",
 }
 
@@ -299,7 +299,7 @@ def breaks_of(document):
 
 
 def check_breaks(document):
-    tests = "".join(map(read, files("tests/*.bats")))
+    tests = "".join(map(read, files("tests/*.bats", "*/*.bats", "*/*/*.bats")))
     tests = {name for _, name in re.findall(r"@test (['\"])(.*)\1", tests)}
     found = breaks_of(document)
     rows = index_of(document) if found else {}

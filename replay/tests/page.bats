@@ -3,7 +3,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-  top=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+  top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 }
 
 # page CHECK [WHAT]: runs the check, or skips the test where WHAT is missing.
@@ -12,7 +12,7 @@ page() {
   for python in python3 /usr/bin/python3; do
     if "$python" -c 'import selenium' 2>/dev/null; then break; fi
   done
-  run "$python" "$top/tests/replay_page.py" "$1"
+  run "$python" "$top/replay/tests/page.py" "$1"
   if ((status == 77)); then skip "needs $missing"; fi
   echo "$output"
   return "$status"

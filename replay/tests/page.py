@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGE = pathlib.Path(os.environ.get("PAGE", TOP / "replay")).absolute()
 AXE = pathlib.Path(os.environ.get("AXE", TOP / "node_modules/axe-core/axe.js"))
 PROJECTOR, PHONE = (1280, 720), (390, 844)

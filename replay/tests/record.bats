@@ -4,7 +4,7 @@
 bats_require_minimum_version 1.8.0
 
 setup() {
-  top=${BATS_TEST_DIRNAME%/*}
+  top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
   dir=$BATS_TEST_TMPDIR
 }
 

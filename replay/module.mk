@@ -1,0 +1,26 @@
+# The replay: real runs, recorded, and the page that shows them.
+
+CHECKS += test-replay
+NEEDS_replay = cc gdb python3 unshare ip chromium chromedriver selenium
+
+#: make record       record the scenes of the replay again, from the programs
+#: make watch4       see the calls of ./ex4 live, one at a time (PACE=0.5: seconds)
+
+record:
+	replay/record.py
+
+replay/picture.png: replay/index.html replay/recordings/ex4-broken.js
+	replay/tests/page.py picture $@
+
+# 77: this machine does not permit namespaces or ptrace.
+test-replay:
+	replay/record.py --check || test $$? -eq 77
+	$(BATS) replay/tests
+
+$(NUMBERS:%=watch%): watch%: ex%
+	@replay/watch.sh $* $(PACE)
+
+# An old name.
+check-replay: test-replay
+
+.PHONY: record test-replay check-replay $(NUMBERS:%=watch%)
