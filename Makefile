@@ -21,6 +21,10 @@ DIFF = diff -u $(shell diff --color=auto Makefile Makefile 2>/dev/null && \
 
 all: $(EXAMPLES:%=$(O)%)
 
+# Another make takes the | of a rule below for a file.
+|:
+	@echo 'this Makefile needs GNU make: gmake' >&2; false
+
 #: make              build all six examples
 #: make ex4          build one (ex1 to ex6); then ./ex4 [port]
 

@@ -1,7 +1,7 @@
 # The replay: real runs, recorded, and the page that shows them.
 
 CHECKS += test-replay
-NEEDS_replay = cc gdb python3 unshare ip chromium chromedriver selenium
+NEEDS_replay = cc gdb python3 unshare ip chromium chromedriver selenium axe-core
 
 #: make record       record the scenes of the replay again, from the programs
 #: make watch4       see the calls of ./ex4 live, one at a time (PACE=0.5: seconds)
