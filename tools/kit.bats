@@ -128,6 +128,7 @@ differ() {
   run make_here help
   has_exit_status 0
   # The .PHONY lines, without variables.
+  # shellcheck disable=SC2013
   for target in $(awk '/^\.PHONY/ { on = 1 } on { print } !/\\$/ { on = 0 }' \
     "$top/Makefile" "$top"/*/module.mk |
     sed -E 's/\$\([^)]*\)//g; s/^\.PHONY:|\\$//g'); do
