@@ -19,15 +19,16 @@
 #include <unistd.h>
 
 /* A longer request is refused: without a limit, one client could fill the
-   memory. Real requests are shorter than this. */
+   memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
 /* Bytes requested per recv, as in the article. A long request needs several
    calls. */
 #define READ_SIZE 1024
 
-/* Length of the accept queue. The article uses 1. The kernel reduces it to
-   net.core.somaxconn, if it is larger. */
+/* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
+   library: 4,096 in glibc, 128 in musl. If net.core.somaxconn is smaller, the
+   kernel uses that value. */
 #define BACKLOG SOMAXCONN
 
 static const char response[] =
@@ -75,14 +76,6 @@ static int open_listener(in_port_t port)
     return listener;
 }
 
-/* A failure that concerns one client costs that client only: the caller closes
-   its connection. */
-static bool lost(const char *call)
-{
-    perror(call);
-    return false;
-}
-
 /* A request ends with its first blank line. recv may cut it anywhere. */
 static bool is_complete(const char *request, size_t length)
 {
@@ -99,6 +92,14 @@ static void print_request(const char *request, size_t length)
     fflush(stdout);
 }
 
+/* For a failure that concerns one client: prints the call and the reason. The
+   caller closes that client's connection. */
+static bool give_up(const char *call)
+{
+    perror(call);
+    return false;
+}
+
 /* Returns true if the client has sent a complete request. */
 static bool read_request(int fd)
 {
@@ -108,7 +109,7 @@ static bool read_request(int fd)
         size_t room = MAX_REQUEST - received;
         if (room > READ_SIZE) room = READ_SIZE;
         ssize_t n = recv(fd, request + received, room, 0);
-        if (n == -1) return lost("recv");
+        if (n == -1) return give_up("recv");
         /* End of stream: from now on, every recv would return 0. */
         if (n == 0) break;
         received += (size_t)n;
@@ -129,7 +130,7 @@ static bool send_response(int fd)
         /* MSG_NOSIGNAL: get the error EPIPE instead of a fatal SIGPIPE if the
            client is gone. */
         ssize_t n = send(fd, unsent, strlen(unsent), MSG_NOSIGNAL);
-        if (n == -1) return lost("send");
+        if (n == -1) return give_up("send");
         /* send may accept only part of the data. */
         unsent += n;
     }

@@ -1,22 +1,23 @@
 /*
  * Example 2: a blocking server for one client after the other.
  *
- * Shows: the listener never carries data. It only gives out connections, one
- * new descriptor for each client.
+ * Shows: one silent client blocks all others. While the program sleeps in recv,
+ * they wait in the queue.
  *
- * New since example 1: the loop, and a signal handler that ends it on SIGINT
- * (Ctrl-C) and SIGTERM.
+ * New since example 1: the loop. Like the article's Example 2, it prints a line
+ * of dashes before each request.
  *
  * Try it: make ex2 && ./ex2, then curl -i localhost:8080 as often as you like.
+ * Leave nc localhost 8080 open in one terminal and run curl in another: curl
+ * hangs until you end nc. Ctrl-C ends the program, even while it sleeps in
+ * accept or recv, and the kernel closes its descriptors.
  *
- * Limits: while recv waits for one client, nobody else is served. Leave
- * nc localhost 8080 open in one terminal and run curl in another: curl hangs.
- * Example 3 serves both.
+ * Limits: the program waits for one client at a time. Example 3 waits for all
+ * of them at once.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,15 +26,16 @@
 #include <unistd.h>
 
 /* A longer request is refused: without a limit, one client could fill the
-   memory. Real requests are shorter than this. */
+   memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
 /* Bytes requested per recv, as in the article. A long request needs several
    calls. */
 #define READ_SIZE 1024
 
-/* Length of the accept queue. The article uses 1. The kernel reduces it to
-   net.core.somaxconn, if it is larger. */
+/* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
+   library: 4,096 in glibc, 128 in musl. If net.core.somaxconn is smaller, the
+   kernel uses that value. */
 #define BACKLOG SOMAXCONN
 
 static const char response[] =
@@ -46,27 +48,6 @@ static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
-}
-
-/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
-   closes all descriptors. */
-static void end(int signal_number)
-{
-    (void)signal_number;
-    _exit(EXIT_SUCCESS);
-}
-
-/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
-static void catch_signals(void)
-{
-    const struct sigaction action = {.sa_handler = end};
-    if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1)
-        die("sigaction");
-    /* A program inherits the set of blocked signals. sa_mask is empty, so
-       this blocks none. */
-    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
-        die("sigprocmask");
 }
 
 /* Returns the port given on the command line, or 8080. */
@@ -102,14 +83,6 @@ static int open_listener(in_port_t port)
     return listener;
 }
 
-/* A failure that concerns one client costs that client only: the caller closes
-   its connection. */
-static bool lost(const char *call)
-{
-    perror(call);
-    return false;
-}
-
 /* A request ends with its first blank line. recv may cut it anywhere. */
 static bool is_complete(const char *request, size_t length)
 {
@@ -128,19 +101,29 @@ static void print_request(const char *request, size_t length)
     fflush(stdout);
 }
 
-/* Returns the connection to the next client. */
+/* For a failure that concerns one client: prints the call and the reason. The
+   caller closes that client's connection. */
+static bool give_up(const char *call)
+{
+    perror(call);
+    return false;
+}
+
+/* Returns the connection to the next client, or -1: then main tries again. */
 static int accept_connection(int listener)
 {
-    int fd;
-    while ((fd = accept(listener, NULL, NULL)) == -1) {
-        /* The client gave up while it was in the queue: take the next one. */
-        if (errno == ECONNABORTED || errno == EPROTO) continue;
-        /* Out of descriptors or memory. The client stays in the queue, so
-           accept would fail again at once: wait before the next try. */
-        perror("accept");
-        sleep(1);
-    }
-    return fd;
+    int fd = accept(listener, NULL, NULL);
+    /* ECONNABORTED, EPROTO: a connection was aborted in the queue. Linux
+       accepts a connection that the client has reset, and recv fails. Other
+       systems report the reset here. */
+    if (fd != -1 || errno == ECONNABORTED || errno == EPROTO) return fd;
+    /* The listener was shut down: accept cannot succeed any more. */
+    if (errno == EINVAL) die("accept");
+    /* Usually out of descriptors or memory. The client stays in the queue, so
+       accept would fail again at once: wait before the next try. */
+    perror("accept");
+    sleep(1);
+    return -1;
 }
 
 /* Returns true if the client has sent a complete request. */
@@ -152,7 +135,7 @@ static bool read_request(int fd)
         size_t room = MAX_REQUEST - received;
         if (room > READ_SIZE) room = READ_SIZE;
         ssize_t n = recv(fd, request + received, room, 0);
-        if (n == -1) return lost("recv");
+        if (n == -1) return give_up("recv");
         /* End of stream: from now on, every recv would return 0. */
         if (n == 0) break;
         received += (size_t)n;
@@ -173,7 +156,7 @@ static bool send_response(int fd)
         /* MSG_NOSIGNAL: get the error EPIPE instead of a fatal SIGPIPE if the
            client is gone. */
         ssize_t n = send(fd, unsent, strlen(unsent), MSG_NOSIGNAL);
-        if (n == -1) return lost("send");
+        if (n == -1) return give_up("send");
         /* send may accept only part of the data. */
         unsent += n;
     }
@@ -183,12 +166,12 @@ static bool send_response(int fd)
 int main(int argc, char *argv[])
 {
     in_port_t port = port_argument(argc, argv);
-    catch_signals();
     int listener = open_listener(port);
     fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
 
     for (;;) {
         int fd = accept_connection(listener);
+        if (fd == -1) continue;
         if (read_request(fd)) send_response(fd);
         close(fd);
     }

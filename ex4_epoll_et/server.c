@@ -1,25 +1,24 @@
 /*
  * Example 4: many clients in one thread, with edge-triggered epoll.
  *
- * Shows: edge-triggered epoll reports changes, not states. What is left undone
- * is not reported again, so the program goes on until nothing is left: until
- * the kernel says EAGAIN.
+ * Shows: edge-triggered epoll reports changes, not states. Data that is left
+ * unread is not reported again until more data arrives. So the program repeats
+ * each call until nothing is left to do, which usually means until EAGAIN.
  *
- * New since example 3: EPOLLET in every registration, and three loops around
+ * New since example 3: EPOLLET in every event mask, and three while loops, for
  * accept4, recv and send.
  *
  * Try it: make ex4 && ./ex4, and in a second terminal curl -i localhost:8080.
  * Then take out one of the loops and run make test4.
  *
  * Limits: while the program reads all that one client has sent, the others
- * wait. MAX_REQUEST limits how long. Without such a limit, read a little from
- * each client in turn. A silent client may stay forever, as in example 3. If
- * nobody reads the program's output, all clients wait.
+ * wait. MAX_REQUEST limits how long. While clients connect as fast as accept4
+ * accepts them, the others wait as well. The limits of example 3 for silent
+ * clients and for output apply, too.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,25 +28,25 @@
 #include <unistd.h>
 
 /* A longer request is refused: without a limit, one client could fill the
-   memory. Real requests are shorter than this. */
+   memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
 /* Bytes requested per recv, as in the article. A long request needs several
    calls. */
 #define READ_SIZE 1024
 
-/* Events taken per epoll_wait. The next call returns those that are left. */
+/* Events taken per epoll_wait. Any number works, because the next call returns
+   those that are left. */
 #define MAX_EVENTS 64
 
-/* Clients accepted per event. The other clients wait that long. */
-#define MAX_ACCEPTS 64
-
 /* Entries in the table of clients. A process may usually have fewer
-   descriptors: ulimit -n prints the limit. */
-#define MAX_DESCRIPTORS 65536
+   descriptors: ulimit -n prints the limit. The whole table takes 128 MiB of
+   virtual memory, so the program starts even where that is limited. */
+#define MAX_DESCRIPTORS 16384
 
-/* Length of the accept queue. The article uses 1. The kernel reduces it to
-   net.core.somaxconn, if it is larger. */
+/* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
+   library: 4,096 in glibc, 128 in musl. If net.core.somaxconn is smaller, the
+   kernel uses that value. */
 #define BACKLOG SOMAXCONN
 
 static const char response[] =
@@ -62,13 +61,14 @@ struct connection {
     char request[MAX_REQUEST];
 };
 
-/* One entry for each descriptor: 513 MiB of virtual memory. The kernel provides
-   only the pages that the program touches, usually one (4 KiB) per client. */
+/* One entry for each descriptor. The kernel provides only the pages that the
+   program touches: usually one (4 KiB) per client. With transparent huge pages,
+   a page has 2 MiB. */
 static struct connection connections[MAX_DESCRIPTORS];
 
-/* True from the moment when accept4 fails for lack of descriptors or memory,
-   until a second has passed without an event. So there is at most one message
-   per second. */
+/* True from the moment when descriptors, memory or table entries run out, until
+   a second has passed without an event. So there is at most one message per
+   second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -77,27 +77,6 @@ static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
-}
-
-/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
-   closes all descriptors. */
-static void end(int signal_number)
-{
-    (void)signal_number;
-    _exit(EXIT_SUCCESS);
-}
-
-/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
-static void catch_signals(void)
-{
-    const struct sigaction action = {.sa_handler = end};
-    if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1)
-        die("sigaction");
-    /* A program inherits the set of blocked signals. sa_mask is empty, so
-       this blocks none. */
-    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
-        die("sigprocmask");
 }
 
 /* Returns the port given on the command line, or 8080. */
@@ -117,7 +96,10 @@ static in_port_t port_argument(int argc, char *argv[])
 /* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    /* SOCK_CLOEXEC: if this program starts another one, the other one does not
+       get the listener. With a copy of it there, the port would stay in use. */
+    int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int listener = socket(AF_INET, type, 0);
     if (listener == -1) die("socket");
 
     /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
@@ -151,62 +133,65 @@ static void print_request(const char *request, size_t length)
     fflush(stdout);
 }
 
-/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD), the
-   events to wait for. epoll_wait returns data.fd with each event. */
+/* Registers fd (EPOLL_CTL_ADD), replaces its event mask, the events to wait for
+   (EPOLL_CTL_MOD), or ends its registration (EPOLL_CTL_DEL). epoll_wait returns
+   data.fd with each event. */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
     return epoll_ctl(epoll, operation, fd, &event);
 }
 
-/* A failure that concerns one client costs that client only. close also ends
-   the registration. */
-static void lose(int fd, const char *call)
+/* For a failure that concerns one client: prints the call and the reason, and
+   closes that client's connection. close also ends the registration. */
+static void drop(int fd, const char *call)
 {
     perror(call);
     close(fd);
 }
 
-/* Accepts one client. Returns true if more may be in the queue. */
+/* Accepts one client. Returns true if more may be in the queue. Level-triggered
+   epoll reports them again. With EPOLLET, call this until it returns false. */
 static bool accept_connection(int epoll, int listener)
 {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    /* SOCK_CLOEXEC: another program that we start does not get this descriptor.
+       With a copy of it there, close would not end the registration. */
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     /* The queue is empty. If the listener were blocking, accept4 would sleep
        here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
-    /* The client gave up while it was in the queue: take the next one. */
+    /* A connection was aborted in the queue: take the next one. Linux accepts
+       a connection that the client has reset, and recv fails. Other systems
+       report the reset here. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
-    if (fd == -1) {
-        /* Out of descriptors or memory. The client stays in the queue, so
-           epoll would report it again and again: stop watching the listener.
-           main tries again later. */
-        if (!shortage) perror("accept4");
+    /* The listener was shut down: accept4 cannot succeed any more. */
+    if (fd == -1 && errno == EINVAL) die("accept4");
+    if (fd == -1 || fd >= MAX_DESCRIPTORS) {
+        /* Usually too many clients. Others are still in the queue, so epoll
+           would report them again and again: stop watching the listener. A mask
+           of 0 would not stop EPOLLHUP. main tries again later. */
+        if (!shortage && fd == -1) perror("accept4");
+        if (!shortage && fd >= 0) fputs("table full: client refused\n", stderr);
+        if (fd >= 0) close(fd);
         shortage = true;
-        if (watch(epoll, EPOLL_CTL_MOD, listener, 0) == -1) die("epoll_ctl");
+        if (watch(epoll, EPOLL_CTL_DEL, listener, 0) == -1) die("epoll_ctl");
         return false;
-    }
-    if (fd >= MAX_DESCRIPTORS) {
-        fputs("table full: client refused\n", stderr);
-        close(fd);
-        return true;
     }
     connections[fd].received = 0;
     connections[fd].unsent = response;
     if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET) == -1)
-        lose(fd, "epoll_ctl");
+        drop(fd, "epoll_ctl");
     return true;
 }
 
-/* Goes on until the queue is empty, because its clients are not reported again;
-   but at most MAX_ACCEPTS, because clients may arrive as fast as we accept
-   them. EPOLL_CTL_MOD checks readiness again, so clients still queued are
-   reported. */
-static void accept_connections(int epoll, int listener)
+/* In a shortage, main calls this after each epoll_wait: a client may have left,
+   or a second has passed (ready is 0). */
+static void retry_accept(int epoll, int listener, int ready)
 {
-    for (int i = 0; i < MAX_ACCEPTS; i++)
-        if (!accept_connection(epoll, listener)) return;
-    if (watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN | EPOLLET) == -1)
-        die("epoll_ctl");
+    int result = watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN | EPOLLET);
+    /* EEXIST: the listener is still registered. After any other failure, main
+       calls this function again. */
+    if (ready == 0 && (result == 0 || errno == EEXIST)) shortage = false;
 }
 
 /* Calls recv once. Returns its result. */
@@ -230,10 +215,10 @@ static void read_request(int epoll, int fd)
        right after the request, while the client waits for the response. */
     if (is_complete(c->request, c->received)) {
         if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT | EPOLLET) == -1)
-            lose(fd, "epoll_ctl");
+            drop(fd, "epoll_ctl");
         print_request(c->request, c->received);
     } else if (n == -1 && errno != EAGAIN) {
-        lose(fd, "recv");
+        drop(fd, "recv");
     } else if (n == 0 || c->received == MAX_REQUEST) {
         fprintf(stderr, "no complete request in %zu bytes\n", c->received);
         close(fd);
@@ -258,15 +243,14 @@ static void send_response(int epoll, int fd)
     ssize_t n = send_some(fd);
     while (n > 0 && *connections[fd].unsent != '\0') n = send_some(fd);
     if (n == -1 && errno != EAGAIN) {
-        lose(fd, "send");
+        drop(fd, "send");
     } else if (*connections[fd].unsent == '\0') {
         /* Wait for nothing more but EPOLLHUP. Shutting down both directions
-           makes the kernel report it immediately, and main closes. The client
-           gets the end of the stream before close sends a reset, which it does
-           if input is unread. shutdown fails if the client has reset the
-           connection. */
+           makes the kernel report it immediately, and main closes. If input is
+           unread, close sends a reset: shutdown sends the end of the stream
+           first. shutdown fails if the client has reset the connection. */
         if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLET) == -1)
-            lose(fd, "epoll_ctl");
+            drop(fd, "epoll_ctl");
         else if (shutdown(fd, SHUT_RDWR) == -1)
             close(fd);
     }
@@ -275,9 +259,8 @@ static void send_response(int epoll, int fd)
 int main(int argc, char *argv[])
 {
     in_port_t port = port_argument(argc, argv);
-    catch_signals();
     int listener = open_listener(port);
-    int epoll = epoll_create1(0);
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll == -1) die("epoll_create1");
     if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN | EPOLLET) == -1)
         die("epoll_ctl");
@@ -289,19 +272,16 @@ int main(int argc, char *argv[])
         int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
         /* EINTR: the program was stopped (Ctrl-Z) and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
-        if (shortage &&
-            watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN | EPOLLET) == -1)
-            die("epoll_ctl");
-        if (ready == 0) shortage = false;
+        if (shortage) retry_accept(epoll, listener, ready);
         for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
-                accept_connections(epoll, listener);
+                while (accept_connection(epoll, listener)) continue;
             else if (events[i].events & EPOLLIN)
                 read_request(epoll, fd);
             else if (events[i].events & EPOLLOUT)
                 send_response(epoll, fd);
-            else /* EPOLLHUP or EPOLLERR, which are always reported */
+            else /* EPOLLHUP or EPOLLERR, reported whatever the mask is */
                 close(fd);
         }
     }
