@@ -40,8 +40,9 @@
 #define MAX_EVENTS 64
 
 /* Entries in the table of clients. A process may usually have fewer
-   descriptors: ulimit -n prints the limit. The whole table takes 128 MiB of
-   virtual memory, so the program starts even where that is limited. */
+   descriptors: ulimit -n prints the limit. The table takes 128 MiB of virtual
+   memory. With 65,536 entries, the program would not start where virtual memory
+   is limited to 400,000 KiB (ulimit -v 400000). */
 #define MAX_DESCRIPTORS 16384
 
 /* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
@@ -96,8 +97,8 @@ static in_port_t port_argument(int argc, char *argv[])
 /* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    /* SOCK_CLOEXEC: if this program starts another one, the other one does not
-       get the listener. With a copy of it there, the port would stay in use. */
+    /* SOCK_CLOEXEC: if this program starts another one, that one does not get
+       the listener. Otherwise the port would stay in use after our end. */
     int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     int listener = socket(AF_INET, type, 0);
     if (listener == -1) die("socket");
@@ -133,9 +134,9 @@ static void print_request(const char *request, size_t length)
     fflush(stdout);
 }
 
-/* Registers fd (EPOLL_CTL_ADD), replaces its event mask, the events to wait for
-   (EPOLL_CTL_MOD), or ends its registration (EPOLL_CTL_DEL). epoll_wait returns
-   data.fd with each event. */
+/* Registers fd (EPOLL_CTL_ADD), replaces its event mask (EPOLL_CTL_MOD) or ends
+   its registration (EPOLL_CTL_DEL). The mask contains the events to wait for.
+   epoll_wait returns data.fd with each event. */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
@@ -167,9 +168,10 @@ static bool accept_connection(int epoll, int listener)
     /* The listener was shut down: accept4 cannot succeed any more. */
     if (fd == -1 && errno == EINVAL) die("accept4");
     if (fd == -1 || fd >= MAX_DESCRIPTORS) {
-        /* Usually too many clients. Others are still in the queue, so epoll
-           would report them again and again: stop watching the listener. A mask
-           of 0 would not stop EPOLLHUP. main tries again later. */
+        /* Usually too many clients. Some are still in the queue, and epoll
+           would report them again and again: stop watching the listener. main
+           tries again later. EPOLL_CTL_DEL, because a mask of 0 would not stop
+           EPOLLHUP. */
         if (!shortage && fd == -1) perror("accept4");
         if (!shortage && fd >= 0) fputs("table full: client refused\n", stderr);
         if (fd >= 0) close(fd);
