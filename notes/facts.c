@@ -108,6 +108,15 @@ static void send_text(int fd, const char *text, int flags)
     must((int)send(fd, text, strlen(text), flags | MSG_NOSIGNAL), "send");
 }
 
+/* Closes the socket with a reset. */
+static void reset(int fd)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once),
+         "setsockopt");
+    close(fd);
+}
+
 static int control(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
@@ -192,6 +201,8 @@ static void oneshot(void)
     must(control(epoll, EPOLL_CTL_MOD, pair.server, EPOLLIN | EPOLLONESHOT),
          "epoll_ctl");
     report("EPOLL_CTL_MOD", epoll);
+    reset(pair.client);
+    report("the client reset the connection", epoll);
 }
 
 static void mod(void)
@@ -246,11 +257,7 @@ static void masks(void)
     state("and so did we", pair.server);
 
     pair = open_pair();
-    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-    must(setsockopt(pair.client, SOL_SOCKET, SO_LINGER, &at_once,
-                    sizeof at_once),
-         "setsockopt");
-    close(pair.client);
+    reset(pair.client);
     state("the client reset the connection", pair.server);
 }
 
@@ -277,6 +284,11 @@ static void duplicate(void)
     send_text(pair.client, "one", 0);
     close(pair.server);
     report("closed, but not its duplicate", epoll);
+    int next = must(dup(pair.client), "dup");
+    errno = 0;
+    control(epoll, EPOLL_CTL_DEL, next, 0);
+    printf("the next new descriptor has %s number; EPOLL_CTL_DEL: %s\n",
+           next == pair.server ? "the same" : "another", strerror(errno));
     close(copy);
     report("closed both", epoll);
 }
@@ -591,7 +603,7 @@ int main(int argc, char *argv[])
             facts[i].show();
             return EXIT_SUCCESS;
         }
-    fputs("usage: facts NAME; the names are at the end of tests/facts.c\n",
+    fputs("usage: facts NAME; the names are at the end of notes/facts.c\n",
           stderr);
     return 2;
 }
