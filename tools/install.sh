@@ -46,6 +46,7 @@ for tool in "${missing[@]}"; do
     ip) packages+=(iproute2) ;;
     pgrep) packages+=(procps) ;;
     unshare) packages+=(util-linux) ;;
+    pygmentize) packages+=(python3-pygments) ;;
     axe-core)
       modules+=("$tool")
       command -v npm >/dev/null || packages+=(npm)
