@@ -12,8 +12,15 @@ record:
 replay/picture.png: replay/index.html replay/recordings/ex4-broken.js
 	replay/tests/page.py picture $@
 
+# Changed comments need no new recording.
+update-recordings:
+	@replay/update.py
+
+update-notes: update-recordings
+
 # 77: this machine does not permit namespaces or ptrace.
 test-replay:
+	replay/update.py --check
 	replay/record.py --check || test $$? -eq 77
 	$(BATS) replay/tests
 
@@ -23,4 +30,4 @@ $(NUMBERS:%=watch%): watch%: ex%
 # An old name.
 check-replay: test-replay
 
-.PHONY: record test-replay check-replay $(NUMBERS:%=watch%)
+.PHONY: record update-recordings update-notes test-replay check-replay $(NUMBERS:%=watch%)

@@ -3,7 +3,7 @@
 
 Builds each program, runs it below gdb in a network namespace of its own, where
 nobody else sends, and writes recordings/SCENE.js. With --check it writes
-nothing, and compares: the hash of the program, and the events.
+nothing, and compares: the code without comments, and the events.
 Exit status 77: this machine does not permit it.
 """
 import difflib
@@ -114,27 +114,34 @@ def finish(steps, program, source):
     return done
 
 
+def about_source(path, base, original, text):
+    """What a recording says about the program: original is the file, text what
+    ran. update.py calls it again when comments have changed."""
+    source = old = text.split("\n")[:-1]
+    if base:
+        with open(f"{TOP}/{base}") as file:
+            old = file.read().split("\n")
+    match = difflib.SequenceMatcher(None, old, source, autojunk=False)
+    change = "".join(difflib.unified_diff(
+        original.splitlines(True), text.splitlines(True), path, path))
+    return dict(
+        sha256=hashlib.sha256(original.encode()).hexdigest(),
+        **({"change": change} if change else {}), base=base, source=source,
+        isNew=[n + 1 for kind, _, _, first, end in match.get_opcodes()
+               if kind != "equal" for n in range(first, end)],
+        functions=sentences.functions(source))
+
+
 def record(directory, name):
     scene = scenes.SCENES[name]
     path, base = scenes.FILES[scene["program"]]
     with open(f"{TOP}/{path}") as file:
         original = file.read()
     text = build(directory, scene, original)
-    source = old = text.split("\n")[:-1]
-    if base:
-        with open(f"{TOP}/{base}") as file:
-            old = file.read().split("\n")
-    steps = finish(run(directory, name), scene["program"], source)
-    match = difflib.SequenceMatcher(None, old, source, autojunk=False)
-    change = "".join(difflib.unified_diff(
-        original.splitlines(True), text.splitlines(True), path, path))
+    steps = finish(run(directory, name), scene["program"], text.split("\n")[:-1])
     return dict(
         id=name, title=scene["title"], program=scene["program"], file=path,
-        sha256=hashlib.sha256(original.encode()).hexdigest(),
-        **({"change": change} if change else {}), base=base, source=source,
-        isNew=[n + 1 for kind, _, _, first, end in match.get_opcodes()
-               if kind != "equal" for n in range(first, end)],
-        functions=sentences.functions(source),
+        **about_source(path, base, original, text),
         clients=[c["name"] for c in steps[0]["state"]["clients"]],
         wakes=[i for i, step in enumerate(steps)
                if step.get("call", {}).get("events")], steps=steps)
@@ -149,6 +156,11 @@ def script(recording):
         ",\n".join(map(compact, recording["steps"])) + "\n]});\n"
 
 
+def load(path):
+    with open(path) as file:
+        return json.loads(file.read()[len("replay.add("):-len(");\n")])
+
+
 def difference(path, recording):
     """How the recording in the repository differs, or None."""
     def events(recording):
@@ -157,9 +169,9 @@ def difference(path, recording):
                 for s in steps] + ["the end"]
     if not os.path.exists(path):
         return "there is no recording"
-    with open(path) as file:
-        old = json.loads(file.read()[len("replay.add("):-len(");\n")])
-    if old["sha256"] != recording["sha256"]:
+    old = load(path)
+    then, now = (sentences.code(r["source"]) for r in (old, recording))
+    if [line for _, line in then] != [line for _, line in now]:
         return f"{old['file']} has changed since the recording (make record)"
     return next((f"event {i} was {a}, now it is {b}" for i, (a, b) in enumerate(
         zip(events(old), events(recording))) if a != b), None)

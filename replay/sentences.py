@@ -18,6 +18,18 @@ def functions(source):
     return found
 
 
+COMMENT = re.compile(
+    r'//.*|/\*[\s\S]*?\*/|("(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\')')
+
+
+def code(source):
+    """The number and the code of each line that has code: without comments."""
+    text = COMMENT.sub(lambda m: m[1] or " " + "\n" * m[0].count("\n"),
+                       "\n".join(source))
+    return [(number, " ".join(line.split()))
+            for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
 def some(n, what="byte"):
     return f"{n:,} {what}" + ("" if n == 1 else "s")
 

@@ -41,10 +41,32 @@ PYTHON
 }
 
 @test "replay: a recording of an older program is found" {
-  file=ex3_epoll_lt/server.c changed='1a\ * A new line.'
+  file=ex3_epoll_lt/server.c changed='s/MAX_REQUEST 8192/MAX_REQUEST 8000/'
   recorder --check ex3-reset
   [ "$status" -eq 1 ]
   [[ $output == *'ex3_epoll_lt/server.c has changed'* ]]
+}
+
+@test "replay: update.py writes changed comments without gdb, and no changed code" {
+  mkdir "$dir/kit"
+  cp -r "$top"/ex?_* "$top/replay" "$dir/kit"
+  cd "$dir/kit"
+  line=$(grep -o '"line":[0-9]*' replay/recordings/ex4-long.js | head -n 1)
+  line=${line#*:}
+  sed -i '1a\ * A new line.' ex4_epoll_et/server.c
+  run replay/update.py --check
+  [ "$status" -eq 1 ]
+  [[ $output == *'ex4-long: the comments have changed: make update-notes'* ]]
+  replay/update.py
+  run replay/update.py --check
+  [ "$status $output" = '0 ' ]
+  grep -q -F '"/*"," * A new line."' replay/recordings/ex4-long.js
+  [ "$(grep -o '"line":[0-9]*' replay/recordings/ex4-long.js | head -n 1)" = \
+    "\"line\":$((line + 1))" ]
+  replay/record.py --check ex4-long || [ $? -eq 77 ]
+  sed -i 's/MAX_REQUEST 8192/MAX_REQUEST 8000/' ex4_epoll_et/server.c
+  run replay/update.py
+  [[ $output == *'ex4-long: the code of ex4_epoll_et/server.c has changed: make record'* ]]
 }
 
 @test "replay: a client that acts otherwise is found" {
