@@ -1,10 +1,10 @@
 # The notes, and what keeps text and code together.
 
 CHECKS += test-notes mutants
-NEEDS_notes = python3 unshare
+NEEDS_notes = python3
 
-#: make update-notes bring the quotations of the documents up to date
-#: make test-notes   check the documents, and run their commands
+#: make update-notes bring quotations and recordings up to date with the code
+#: make test-notes   check the documents, and run their commands in a copy
 #: make mutants      make each break of notes/breaks.md, and see a test fail
 
 build/facts: notes/facts.c | linux
@@ -14,10 +14,10 @@ build/facts: notes/facts.c | linux
 update-notes:
 	@notes/check/notes.py update
 
-NOTES_TOOLS = $(EXAMPLES) $(APPENDIX) $(APPENDIX_TOOLS) $(LAB_TOOLS) build/facts
-
-test-notes: $(NOTES_TOOLS) $(TEST_TOOLS)
+test-notes:
+	notes/check/notes.py check
 	$(BATS) notes/check
+	notes/check/notes.py run
 
 mutants: $(TEST_TOOLS) $(APPENDIX_TOOLS)
 	notes/check/mutants.sh

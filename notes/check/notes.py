@@ -4,25 +4,24 @@
 usage: notes.py check [DOCUMENT...]    prints what is wrong, as FILE:LINE: ...
        notes.py update [DOCUMENT...]   writes the quotations again, from the code
        notes.py run [DOCUMENT...]      runs the commands (see commands.py)
-       notes.py breaks [DOCUMENT]      lists the breaks, one per line
-       notes.py break N [DOCUMENT]     makes break N in the code
+       notes.py breaks                 lists the breaks: number, program, test, file
+       notes.py break N                makes break N of notes/breaks.md in the code
 
-Without a document, it means every .md file; the last two read notes/breaks.md.
-Paths of code are those of the current folder. Exit status 1: something is wrong.
+Without a document, it means every .md file. Paths of code are those of the
+current folder. Exit status 1: something is wrong. What leads into a part that
+was taken out of the kit is only listed: not checked.
 
 What the tool knows in a document:
-- A reference, alone on the line above a fence: `ex3_epoll_lt/server.c: main`.
-  The lines of the fence stand together in that function, its comment included.
-  Without the function, they are in that file exactly once.
+- A reference, alone on the line above a fence: `ex3_epoll_lt/server.c: main`. The
+  lines of the fence stand together in that function or the comment above it;
+  without a function, exactly once in that file.
 - In a fence of text, the same for what the lab printed: `lab/figures/stall.txt`.
-- In a fence of diff, a break: some lines with - or +, the context with a space.
-  It has a heading of its own, a row in the table | break | example | ... |, and
-  under it: Caught by `ex3: the name of a test`.
+- In a fence of diff, a break: lines with - or +, the others with a space. It has
+  a heading with a link, and below it: Caught by `ex3: the name of a test`.
 - A table | ex3.py | ... | ex3_epoll_lt/server.c |: its rows have numbers of
   lines of the article's program, and in backticks a part of a line of that file.
 - Names in backticks, links, and the words of words.txt, which it refuses.
 """
-import difflib
 import re
 import sys
 from pathlib import Path
@@ -31,39 +30,25 @@ sys.dont_write_bytecode = True
 import commands
 
 # The article's programs: the number of lines, and the empty ones.
-ARTICLE = {
-    "ex1.py": (22, {2, 8, 13, 21}),
-    "ex2.py": (24, {2, 8, 13}),
-    "ex3.py": (48, {2, 8, 14, 17}),
-    "ex4.py": (60, {2, 8, 14, 17}),
-    "ex5.py": (50, {2, 8, 14, 17}),
-    "ex6.py": (49, {2, 8, 15, 18}),
-}
+ARTICLE = {"ex1.py": (22, {2, 8, 13, 21}), "ex2.py": (24, {2, 8, 13}),
+           "ex3.py": (48, {2, 8, 14, 17}), "ex4.py": (60, {2, 8, 14, 17}),
+           "ex5.py": (50, {2, 8, 14, 17}), "ex6.py": (49, {2, 8, 15, 18})}
 
-# Names that a document may put in backticks although the code does not use
-# them: of commands, of calls, and of the article.
+# Names that may stand in backticks although no code uses them: of commands, of
+# calls, and of the article.
 NAMES = set("""
     ab apt bats curl echo gdb grep make nc nstat python3 sh ss strace top wrk
     EADDRINUSE EBADF EEXIST EINTR EINVAL EMFILE ENFILE ENOBUFS ENOMEM EPERM
     EPIPE ECONNRESET ETIMEDOUT EPOLLEXCLUSIVE EPOLLONESHOT EPOLLPRI EPOLLRDHUP
     FD_SET FD_SETSIZE SA_RESTART SO_REUSEPORT SIGKILL SIGPIPE SIGSTOP SIGCONT
-    TCP_CORK TCP_NODELAY TIME_WAIT GET CR LF NUL
-    connect epoll_pwait fcntl fork free malloc poll printf pthread_create read
-    parts_of ptr recvfrom select sendfile sendto write writev finally
+    TCP_CORK TCP_NODELAY TIME_WAIT GET CR LF NUL in6addr_any net.ipv6.bindv6only
+    connect epoll_pwait fcntl fork free malloc poll ppoll printf pselect6
+    pthread_create read ptr recvfrom select sendfile sendto write writev finally
+    exec prlimit results.json
     """.split())
 
-# Commands that run does not run, and why.
-NOT_RUN = {
-    "make deps test": "it installs packages, and runs the commands itself",
-    "make test": "it runs the commands itself",
-    "make mutants": "it takes minutes; continuous integration runs it",
-    "make lab-deps lab": "it installs packages, and takes minutes",
-    "make lab": "it takes minutes; lab/tests run each experiment small",
-    "sudo apt-get install gcc libc6-dev make": "it installs packages",
-}
-
-BREAKS = "notes/breaks.md"
 REFERENCE = re.compile(r"`([\w./-]*[./][\w./-]*)(?:: (\w+))?`")
+CODE_SPAN = re.compile(r"(?<!`)`((?:[^`\n]|\n(?!\n))+)`(?!`)")
 
 
 class Undecided(Exception):
@@ -72,6 +57,12 @@ class Undecided(Exception):
 
 def read(path):
     return Path(path).read_text(encoding="utf-8")
+
+
+def files(*patterns):
+    return sorted(p for pattern in patterns for p in Path(".").glob(pattern)
+                  if p.is_file() and not {"build", "out", "mine"} & set(p.parts)
+                  and not any(part[0] == "." for part in p.parts))
 
 
 class Fence:
@@ -88,7 +79,8 @@ class Fence:
         """The lines of the file, and the indexes of the function's comment,
         signature and end. Without a function, it is about the whole file."""
         if not Path(self.path).is_file():
-            raise Undecided(f"there is no file {self.path}")
+            raise Undecided(f"not checked: {self.path}" if commands.is_absent(self.path)
+                            else f"there is no file {self.path}")
         lines = read(self.path).splitlines()
         if self.function is None:
             return lines, 0, 0, len(lines)
@@ -105,48 +97,38 @@ class Fence:
 
 class Document:
     def __init__(self, path):
-        self.path = Path(path)
+        self.path, self.problems = Path(path), []
         self.lines = read(path).splitlines()
-        self.problems = []
         ticks = [i for i, l in enumerate(self.lines) if l.lstrip().startswith("```")]
-        if len(ticks) % 2:
-            self.wrong(ticks[-1], "a fence without an end")
-        pairs = zip(ticks[::2], ticks[1::2])
-        self.fences = [Fence(self.lines, *pair) for pair in pairs]
+        self.fences = [Fence(self.lines, *p) for p in zip(ticks[::2], ticks[1::2])]
         # Line N of the prose is line N of the document.
         outside = list(self.lines)
         for fence in self.fences:
             outside[fence.first : fence.last + 1] = [""] * (len(fence.body) + 2)
         self.prose = "\n".join(outside)
+        if len(ticks) % 2:
+            self.wrong(ticks[-1], "a fence without an end")
 
-    def wrong(self, index, text):
-        self.problems.append((index + 1, text))
-
-    def line_of(self, match):
-        return self.prose.count("\n", 0, match.start())
-
-    def headings(self):
-        """The index and the text of each heading."""
-        found = re.finditer(r"(?m)^#+ +(.+?)[ #]*$", self.prose)
-        return [(self.line_of(m), m.group(1)) for m in found]
+    def wrong(self, where, text):
+        """Where: the index of a line, or a match in the prose."""
+        if not isinstance(where, int):
+            where = self.prose.count("\n", 0, where.start())
+        self.problems.append((where + 1, text))
 
     def anchors(self):
         """The index of each heading, by the anchor that GitHub gives it."""
         found, seen = {}, {}
-        for index, text in self.headings():
-            text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text).lower()
+        for heading in re.finditer(r"(?m)^#+ +(.+?)[ #]*$", self.prose):
+            text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading[1]).lower()
             anchor = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
             seen[anchor] = seen.get(anchor, -1) + 1
-            found[f"{anchor}-{seen[anchor]}" if seen[anchor] else anchor] = index
+            if seen[anchor]:
+                anchor += f"-{seen[anchor]}"
+            found[anchor] = self.prose.count("\n", 0, heading.start())
         return found
 
 
 # Quotations: what a fence has to contain.
-
-def likeness(one, other):
-    words = [re.findall(r"\n *|\w+|\S", "\n" + text) for text in (one, other)]
-    return difflib.SequenceMatcher(None, *words, autojunk=False).ratio()
-
 
 def places_of(quoted, source):
     """Where the lines stand together, unchanged."""
@@ -154,41 +136,29 @@ def places_of(quoted, source):
     return [i for i in range(len(source) - n + 1) if source[i : i + n] == quoted]
 
 
-def place_of(quoted, source):
-    """Where the lines stand that have changed. Of all places that begin and end
-    like them, this is the one that is most like them."""
-    starts = [i for i, l in enumerate(source) if likeness(quoted[0], l) >= 0.6]
-    ends = [i for i, l in enumerate(source) if likeness(quoted[-1], l) >= 0.6]
+def with_new_lines(quoted, source):
+    """The quoted lines, and those of the source that are new between them."""
     found = []
-    for i, j in [(i, j) for i in starts for j in ends]:
-        if 0 <= j - i < 3 * len(quoted) + 10:
-            unchanged = (source[i] == quoted[0]) + (source[j] == quoted[-1])
-            score = likeness("\n".join(quoted), "\n".join(source[i : j + 1]))
-            found.append((score + unchanged / 8, i, j + 1))
-    found.sort(reverse=True)
-    if not found or found[0][0] < 0.7:
+    for i in [i for i, line in enumerate(source) if line == quoted[0]]:
+        for j in [j for j in range(i, len(source)) if source[j] == quoted[-1]]:
+            rest = iter(source[i : j + 1])
+            if all(line in rest for line in quoted):
+                found.append(source[i : j + 1])
+    found.sort(key=len)
+    if not found or [len(f) for f in found].count(len(found[0])) > 1:
         raise Undecided("the code has no such lines: choose new ones by hand")
-    best, first, last = found[0]
-    for score, i, j in found[1:]:
-        apart = j <= first or i >= last
-        if score == best or (apart and score > best - 0.1):
-            raise Undecided("two places in the code are like it: choose by hand")
-    return first, last
+    return found[0]
 
 
 def fresh_code(fence):
     quoted, (lines, comment, signature, end) = fence.body, fence.scope()
     if fence.function and quoted[-1] == "}" and re.match(r"/\*|\w", quoted[0]):
         return lines[comment if quoted[0].startswith("/*") else signature : end]
-    source = lines[comment:end]
-    places = places_of(quoted, source)
+    places = places_of(quoted, lines[comment:end])
     if len(places) > 1 and not fence.function:
         raise Undecided(f"{fence.path} has these lines {len(places)} times: "
                         "name the function")
-    if places:
-        return quoted
-    first, last = place_of(quoted, source)
-    return source[first:last]
+    return quoted if places else with_new_lines(quoted, lines[comment:end])
 
 
 def fresh_output(fence):
@@ -215,180 +185,129 @@ def fresh_break(fence):
     body, (lines, comment, _, end) = fence.body, fence.scope()
     source = lines[comment:end]
     changed = [i for i, line in enumerate(body) if line[:1] in ("-", "+")]
-    if not changed or any(line[:1] not in ("", " ", "-", "+") for line in body):
-        raise Undecided("the lines of a break begin with -, + or a space")
-    places = places_of(side_of(body, "-"), source)
-    if len(places) == 1:
-        return body
-    core = body[changed[0] : changed[-1] + 1]
-    if not places and side_of(core, "-"):
-        places = places_of(side_of(core, "-"), source)
-    if len(places) != 1:
+    if not changed:
+        raise Undecided("a break has lines with - or +")
+    core, old = body[changed[0] : changed[-1] + 1], side_of(body, "-")
+    if not places_of(old, source):
+        old = side_of(core, "-")
+    places = places_of(old, source)
+    if len(places) != 1 or not old:
         raise Undecided(f"the lines that it changes are there {len(places)} times")
-    first, last = places[0], places[0] + len(side_of(core, "-"))
+    if len(old) == len(side_of(body, "-")):
+        return body
+    first, last = places[0], places[0] + len(old)
     context = [(" " + line).rstrip() for line in source]
     above, below = changed[0], len(body) - changed[-1] - 1
     return context[max(0, first - above) : first] + core + context[last : last + below]
 
 
-def fresh(fence):
-    if not any(line.strip() for line in fence.body):
-        raise Undecided("an empty quotation")
+def fresh_fences(document):
+    """Each quotation, and its lines as they have to be, if that can be decided."""
     kinds = {"diff": fresh_break, "text": fresh_output}
-    return kinds.get(fence.language, fresh_code)(fence)
+    for fence in [f for f in document.fences if f.path]:
+        try:
+            if not "".join(fence.body).strip():
+                raise Undecided("an empty quotation")
+            yield fence, kinds.get(fence.language, fresh_code)(fence)
+        except Undecided as problem:
+            document.wrong(fence.first - 1, str(problem))
 
 
 def check_quotations(document):
-    above = set()
+    for fence, lines in fresh_fences(document):
+        if lines != fence.body:
+            document.wrong(fence.first - 1, f"{fence.path} has changed: run "
+                           "make update-notes")
     for fence in document.fences:
-        above.add(fence.first - 1)
-        if fence.path is None:
-            if fence.language in ("c", "diff"):
-                document.wrong(fence.first, f"a fence of {fence.language} without "
-                               "a reference directly above it")
-            continue
-        try:
-            if fresh(fence) != fence.body:
-                document.wrong(fence.first - 1, f"{fence.path} has changed: run "
-                               "make update-notes")
-        except Undecided as problem:
-            document.wrong(fence.first - 1, str(problem))
-    for i, line in enumerate(document.prose.split("\n")):
-        match = REFERENCE.fullmatch(line)
-        if match and match.group(2) and i not in above:
-            document.wrong(i, "a reference without a fence directly under it")
+        if fence.path is None and fence.language in ("c", "diff"):
+            document.wrong(fence.first, f"a fence of {fence.language} without "
+                           "a reference directly above it")
 
 
-def fresh_lines(document):
-    """The lines of the document with every quotation as it has to be."""
-    lines = list(document.lines)
-    for fence in reversed([f for f in document.fences if f.path]):
-        try:
-            lines[fence.first + 1 : fence.last] = fresh(fence)
-        except Undecided as problem:
-            document.wrong(fence.first - 1, str(problem))
-    return lines
-
-
-# Breaks: a fence of diff under a reference, with a heading above it, a row in
-# the index, and the name of a test below it.
+# Breaks
 
 class Break:
     def __init__(self, document, fence):
         folder = Path(fence.path).parent.name
-        self.fence, self.test = fence, None
-        self.program = folder.split("_")[0] if folder[:2] == "ex" else folder
-        above = [h for h in document.headings() if h[0] < fence.first]
-        self.heading, self.title = above[-1] if above else (fence.first, "")
+        self.fence, self.program = fence, re.sub(r"^(ex\d)_.*", r"\1", folder)
+        above = [a for a, index in document.anchors().items() if index < fence.first]
+        self.anchor = above[-1] if above else ""
         below = "\n".join(document.prose.split("\n")[fence.last + 1 :])
         match = re.search(r"Caught by\s+`([^`]+)`", re.split(r"(?m)^#", below)[0])
-        if match:
-            self.test = " ".join(match.group(1).split())
+        self.test = " ".join(match[1].split()) if match else ""
+
+    def file(self):
+        """The file with the test: one of the program, or one that many share."""
+        for path in files("tests/*.bats", "appendix/*/*.bats"):
+            own = path.stem if path.parts[0] == "tests" else path.parent.name
+            if own == self.program or not re.match(r"ex\d$|[a-z]_", own):
+                for _, name in re.findall(r"@test (['\"])(.*?)\1 \{", read(path)):
+                    if self.test in (f"{self.program}: {name}", name):
+                        return path
+        return None
 
     def make(self):
         lines, comment, _, end = self.fence.scope()
         old, new = side_of(self.fence.body, "-"), side_of(self.fence.body, "+")
-        first = comment + places_of(old, lines[comment:end])[0]
+        places = places_of(old, lines[comment:end])
+        if not places:
+            raise Undecided(f"{self.fence.path} has no such lines")
+        first = comment + places[0]
         lines[first : first + len(old)] = new
         Path(self.fence.path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def breaks_of(document):
-    return [Break(document, fence) for fence in document.fences
-            if fence.language == "diff" and fence.path]
+    return [Break(document, fence) for fence in document.fences if fence.path
+            and fence.language == "diff" and not commands.is_absent(fence.path)]
 
 
 def check_breaks(document):
-    tests = "".join(map(read, files("tests/*.bats", "*/*.bats", "*/*/*.bats")))
-    tests = {name for _, name in re.findall(r"@test (['\"])(.*)\1", tests)}
     found = breaks_of(document)
-    rows = index_of(document) if found else {}
-    headings = [b.heading for b in found]
     for b in found:
-        start = b.program + ": "
-        if b.test is None:
-            document.wrong(b.fence.first, "a break without: Caught by `...`")
-        elif not b.test.startswith(start) or not {b.test, b.test[len(start) :]} & tests:
-            document.wrong(b.fence.first, f"{b.program} has no test '{b.test}'")
-        if headings.count(b.heading) > 1:
-            document.wrong(b.fence.first, "a break without its own heading")
-        if not re.search(rf"\b{b.program}\b", rows.get(b.heading, "")):
-            document.wrong(b.heading, f"no row of the index, for {b.program}, has a "
-                           "link to this break")
-    for heading in set(rows) - set(headings):
-        document.wrong(heading, "the index has a link to it, but it is no break")
-
-
-def index_of(document):
-    """The cell with the example, for each heading that the index has."""
-    rows, anchors = {}, document.anchors()
-    table = re.search(r"(?m)^\| break \| example \|.*\n(?:\|.*\n?)*", document.prose)
-    for line in table.group().splitlines()[2:] if table else []:
-        link = re.search(r"\]\(#([^)]+)\)", line)
-        if link and link.group(1) in anchors:
-            rows[anchors[link.group(1)]] = line.split("|")[2]
-    return rows
+        if not b.test.startswith(b.program + ": ") or not b.file():
+            document.wrong(b.fence.first, f"caught by '{b.test}': {b.program} has no "
+                           "such test")
+        if (f"](#{b.anchor})" not in document.prose
+                or [other.anchor for other in found].count(b.anchor) > 1):
+            document.wrong(b.fence.first, "a break without a heading of its own, and "
+                           "a link to it")
 
 
 # Tables that give each line of the article's programs its place.
 
 def check_tables(document):
-    head = re.compile(r"\| *(ex[1-6]\.py) *\|[^|]*\| *`?([\w/]+\.c)`? *\|")
-    lines = document.prose.split("\n")
-    for i, line in enumerate(lines):
-        match = head.match(line)
-        if match is None:
-            continue
-        seen, row = [], i + 2
-        while row < len(lines) and lines[row].startswith("|"):
-            seen += check_row(document, row, match.group(2))
-            row += 1
-        count, empty = ARTICLE[match.group(1)]
+    for table in re.finditer(r"(?m)^\| *(ex[1-6]\.py) *\|[^|\n]*\| *`?([\w/]+\.c)`? *\|\n"
+                             r".*\n((?:\|.*\n?)*)", document.prose):
+        (count, empty), seen = ARTICLE[table[1]], []
+        for row in re.finditer(r"(?m)^\|([^|]*)\|[^|]*\| *`(.*)` *\|$", table[3]):
+            for first, last in re.findall(r"(\d+)(?:-(\d+))?", row[1]):
+                seen += range(int(first), int(last or first) + 1)
+            if row[2].replace("\\|", "|") not in read(table[2]):
+                document.wrong(table, f"no line of {table[2]} has '{row[2]}'")
         for n in sorted({*range(1, count + 1), *seen} - empty):
             if seen.count(n) != (n <= count):
-                document.wrong(i, f"line {n} of {match.group(1)} is in "
-                               f"{seen.count(n)} rows")
-
-
-def check_row(document, row, path):
-    """Returns the numbers of the article's lines in the row's first cell."""
-    cells = [c.strip() for c in re.split(r"(?<!\\)\|", document.lines[row])]
-    fragment = cells[3].strip("`").replace("\\|", "|") if len(cells) > 3 else ""
-    source = read(path).splitlines() if Path(path).is_file() else []
-    if not fragment or not any(fragment in line for line in source):
-        document.wrong(row, f"no line of {path} has '{fragment}'")
-    numbers = []
-    for first, last in re.findall(r"(\d+)(?:-(\d+))?", cells[1]):
-        numbers += range(int(first), int(last or first) + 1)
-    return numbers
+                document.wrong(table, f"line {n} of {table[1]} is in {seen.count(n)} rows")
 
 
 # Names in backticks, links, and words.
 
 NO_CODE = re.compile(r"//.*|/\*[\s\S]*?\*/|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
-CODE_SPAN = re.compile(r"(?<!`)`((?:[^`\n]|\n(?!\n))+)`(?!`)")
 NAME = r"[A-Za-z_]\w*"
 LIKE_C = re.compile(rf"(?:struct )?{NAME}(?:(?:->|\.){NAME}|\[{NAME}\])*"
                     rf"(?:\((?:{NAME}(?:, {NAME})*)?\))?")
-
-
-def files(*patterns):
-    return sorted(p for pattern in patterns for p in Path(".").glob(pattern)
-                  if p.is_file() and not {"build", "out"} & set(p.parts)
-                  and not any(part[0] == "." for part in p.parts))
 
 
 def known_names(document):
     """The code of the six programs and of the files beside the document; and all
     its names, with those of files and folders."""
     sources = files("ex?_*/*.c", "Makefile")
-    folder = document.path.parent.name
-    if folder not in ("", "notes"):
-        sources += [p for p in files(f"{folder}/**/*") if p.suffix in (
-            ".c", ".py", ".sh", ".bash", ".bats", ".js", ".html")]
+    if document.path.parent != Path("."):
+        sources += [p for p in files(f"{document.path.parent}/**/*") if p.suffix in (
+            ".c", ".py", ".sh", ".bash", ".bats", ".js", ".html", ".mk")]
     code = "".join(NO_CODE.sub(" ", read(p)) if p.suffix == ".c" else read(p)
                    for p in sources)
-    names = NAMES.union(re.findall(NAME, code), ARTICLE)
+    names = NAMES.union(re.findall(NAME, code), ARTICLE, commands.PARTS)
     for path in files("*", "*/*", "*/*/*"):
         names.update((path.name, path.stem) + path.parent.parts)
     return code, names
@@ -396,15 +315,18 @@ def known_names(document):
 
 def check_names(document):
     code, names = known_names(document)
+    # No document has names of the site, except in the site.
+    gone = set(commands.absent_parts()) - {"site"}
+    told = "not checked: the name" if gone else "no code has the name"
     for match in CODE_SPAN.finditer(document.prose):
-        span = " ".join(match.group(1).split())
+        span = " ".join(match[1].split())
         if span in names or not LIKE_C.fullmatch(span):
             continue
-        missing = [n for n in re.findall(NAME, span) if n not in names]
+        unknown = [n for n in re.findall(NAME, span) if n not in names]
         if "->" in span and span not in code:
-            missing = [span]
-        for name in missing:
-            document.wrong(document.line_of(match), f"no code has the name {name}")
+            unknown = [span]
+        for name in unknown:
+            document.wrong(match, f"{told} {name}")
 
 
 def blank(match):
@@ -414,103 +336,96 @@ def blank(match):
 def check_links(document):
     prose = CODE_SPAN.sub(blank, document.prose)
     for match in re.finditer(r"\]\(([^)\s]+)\)|(?:href|src)=\"([^\"]+)\"", prose):
-        target = match.group(1) or match.group(2)
+        target = match[1] or match[2]
+        path, _, anchor = target.partition("#")
         # Pages of the code host, beside the repository, have ../../ too.
-        if not re.match(r"[a-z]+:|\.\./\.\./actions/", target) and not leads_somewhere(document, target):
-            document.wrong(document.line_of(match), f"nothing is at {target}")
+        if re.match(r"[a-z]+:|\.\./\.\./actions/", target):
+            continue
+        if commands.is_absent(document.path.parent / path):
+            document.wrong(match, f"not checked: {target}")
+        elif not leads_somewhere(document.path.parent / path if path else document.path,
+                                 anchor):
+            document.wrong(match, f"nothing is at {target}")
 
 
-def leads_somewhere(document, target):
-    path, _, anchor = target.partition("#")
-    file = document.path.parent / path if path else document.path
+def leads_somewhere(file, anchor):
     if not file.exists() or not anchor:
         return file.exists()
     if file.suffix == ".md":
         return anchor in Document(file).anchors()
-    # The page has no headings: SCENE or SCENE/STEP stands behind the #.
-    scene = re.fullmatch(r"([\w-]+)(/\d+)?", anchor)
-    recordings = file.parent / "recordings"
-    return file.name == "index.html" and scene and (
-        not recordings.exists() or (recordings / f"{scene.group(1)}.js").exists())
+    # The page has no headings, but scenes: SCENE, SCENE+SCENE or SCENE/STEP.
+    return file.name == "index.html" and all(
+        (file.parent / f"recordings/{scene}.js").exists()
+        for scene in re.sub(r"/\d+$", "", anchor).split("+"))
 
 
-def check_words(paths):
-    """Prints where the files have words of words.txt. Returns the exit status."""
-    status = 0
-    rules = [line.split(" = ") for line in
-             read(Path(__file__).with_name("words.txt")).splitlines()]
-    for path in paths:
-        text = read(path)
-        if path.suffix == ".md":
-            text = CODE_SPAN.sub(blank, Document(path).prose)
-            text = re.sub(r"(?m)^>.*|\"[^\"\n]*\"", blank, text)
-        for phrase, better in rules:
-            # In a comment, a # or * may stand between two words.
-            words = r"[\s*#]+".join(map(re.escape, phrase.split()))
-            for match in re.finditer(rf"(?i)(?<!\w){words}(?!\w)", text):
-                number = text.count("\n", 0, match.start()) + 1
-                print(f"{path}:{number}: '{phrase}': write '{better}'")
-                status = 1
-    return status
+def wrong_words(path):
+    """Where a file has words of words.txt, as the problems of a document."""
+    text = read(path)
+    if path.suffix == ".md":
+        text = CODE_SPAN.sub(blank, Document(path).prose)
+        text = re.sub(r"(?m)^>.*|\"[^\"\n]*\"", blank, text)
+    for rule in read(Path(__file__).with_name("words.txt")).splitlines():
+        phrase, better = rule.split(" = ")
+        # In a comment, a # or * may stand between two words.
+        words = phrase.replace(" ", r"[\s*#]+")
+        for match in re.finditer(rf"(?i)(?<!\w){words}(?!\w)", text):
+            yield (text.count("\n", 0, match.start()) + 1,
+                   f"'{phrase}': write '{better}'")
 
 
 # The command line.
 
-def report(documents):
-    """Prints what is wrong with the documents. Returns the exit status."""
-    problems = [(d.path, *p) for d in documents for p in sorted(set(d.problems))]
+def report(problems):
+    """Prints problems: of each the path, the line and a text. Returns the exit
+    status."""
+    problems = sorted(set(problems))
     for path, number, text in problems:
         print(f"{path}:{number}: {text}", flush=True)
-    return 1 if problems else 0
+    return int(any(not text.startswith("not checked: ") for _, _, text in problems))
 
 
-def check(documents, everything):
+def check(documents, more_files):
     for document in documents:
-        check_quotations(document)
-        check_breaks(document)
-        check_tables(document)
-        check_names(document)
-        check_links(document)
-    paths = [document.path for document in documents]
-    if everything:
-        paths += files("*/**/*.c", "*/*.sh", "*/*.bash", "*/*.bats", "Makefile")
-    status = check_words(paths)
-    return report(documents) or status
+        for checked in (check_quotations, check_breaks, check_tables, check_names,
+                        check_links):
+            checked(document)
+    return [(path, *problem) for path in [d.path for d in documents] + more_files
+            for problem in wrong_words(path)]
 
 
 def update(documents):
     for document in documents:
-        lines = fresh_lines(document)
-        if not document.problems and lines != document.lines:
-            sys.stdout.writelines(line + "\n" for line in difflib.unified_diff(
-                document.lines, lines, str(document.path), str(document.path),
-                lineterm=""))
-            text = "\n".join(lines) + "\n"
-            document.path.write_text(text, encoding="utf-8")
-    return report(documents)
+        lines = list(document.lines)
+        for fence, body in reversed(list(fresh_fences(document))):
+            lines[fence.first + 1 : fence.last] = body
+        if lines != document.lines:
+            print(f"{document.path}: written again")
+            document.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def main(arguments):
-    command = arguments.pop(0) if arguments else ""
-    if command in ("breaks", "break"):
-        number = int(arguments.pop(0)) if command == "break" else None
-        found = breaks_of(Document(arguments[0] if arguments else BREAKS))
-        if number:
-            return found[number - 1].make()
-        for n, b in enumerate(found, 1):
-            print(n, b.program, b.test, b.title, sep="\t")
+def main(command="", *arguments):
+    if command == "break":
+        return breaks_of(Document("notes/breaks.md"))[int(arguments[0]) - 1].make()
+    if command == "breaks":
+        for n, b in enumerate(breaks_of(Document("notes/breaks.md")), 1):
+            print(n, b.program, b.test, b.file(), sep="\t")
         return 0
-    everything = not arguments
     names = arguments or [p for p in files("**/*.md") if p.name != "CHANGELOG.md"]
-    documents = [Document(name) for name in names]
-    if command == "check":
-        return check(documents, everything)
-    if command == "update":
-        return update(documents)
     if command == "run":
-        return commands.run(documents, NOT_RUN, report)
-    sys.exit(__doc__)
+        return commands.run(names)
+    if command not in ("check", "update", "run-here"):
+        sys.exit(__doc__)
+    documents, words = [Document(name) for name in names], []
+    if command == "check":
+        words = check(documents, [] if arguments else files(
+            "*/**/*.c", "*/**/*.sh", "*/**/*.bash", "*/**/*.bats", "Makefile"))
+    elif command == "update":
+        update(documents)
+    else:  # by commands.run
+        commands.Runner(documents[0]).run()
+    return report([(d.path, *p) for d in documents for p in d.problems] + words)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))
