@@ -10,24 +10,20 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C
+PATH=$PATH:/usr/sbin # Debian's nginx is there.
 
 name=$(basename "$0" .sh)
 out=${LAB_OUT:-lab/out}
 mkdir -p "$out"
 tsv=$out/$name.tsv
-svg=$out/$name.svg
-started=0
 
-# jobs -p, because a signal may arrive before $! is stored. Several signals,
-# because a process that has just begun may miss the first.
+# Signals until it has ended: a process that has just begun may miss the first.
+# jobs -p, because a signal may arrive before $! is stored.
+has_ended() { ! kill "$1"; }
 finish() {
-  local job try
+  local job
   for job in $(jobs -p); do
-    for try in {1..200}; do
-      kill "$job" 2>/dev/null || break
-      sleep 0.01
-    done
-    kill -KILL "$job" 2>/dev/null || true
+    wait_for has_ended "$job" || kill -KILL "$job" || true
   done
   rm -rf "${work:-}"
 }
@@ -35,19 +31,23 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 work=$(mktemp -d)
+results=$work/results
 
 give_up() {
   echo "$name: $*" >&2
   exit 1
 }
 
-# need TOOL...: gives up if one is missing.
-need() {
+# claim TEXT TOOL...: the first line of the report. Removes the results of an
+# earlier run. Gives up if a tool is missing.
+claim() {
   local tool
-  for tool in "$@"; do
+  rm -f "$out/$name".* "$out/$name"-*
+  for tool in "${@:2}" python3 gnuplot column; do
     command -v "$tool" >/dev/null ||
       give_up "$tool is missing: make lab-deps installs it"
   done
+  printf '\n== %s: %s\n' "$name" "$1" | say
 }
 
 # small FULL SMALL: prints the first, or in a short run the second.
@@ -67,30 +67,59 @@ wait_for() {
 # variant PROGRAM SOURCE SCRIPT: builds $work/PROGRAM from the source, after sed
 # has changed it.
 variant() {
-  local compiler
-  read -ra compiler <<<"${CC:-cc}"
-  need "${compiler[0]}"
   sed "$3" "$2" >"$work/$1.c"
   if cmp -s "$2" "$work/$1.c"; then give_up "$2 has no line to change"; fi
-  "${compiler[@]}" -O2 -o "$work/$1" "$work/$1.c" || give_up "$1 does not build"
+  # shellcheck disable=SC2086 # CC may have options.
+  ${CC:-cc} -O2 -o "$work/$1" "$work/$1.c" || give_up "$1 does not build"
 }
 
-listens_or_ended() { grep -q '^listening' "$said" || ! kill -0 "$server"; }
+# says PATTERN: waits until process $! says so, or ends.
+says() {
+  wait_for says_or_ended "$1" && grep -q -E "$1" "$work/said"
+}
+says_or_ended() { grep -q -E "$1" "$work/said" || ! kill -0 $!; }
 
-# start PROGRAM [ARGUMENT...]: starts a server of the kit on a free port; the
-# arguments follow the port. Sets $port, $server and $pid.
-start() {
-  local tries said
+# try_start PROGRAM [ARGUMENT...]: starts a server on a free port; the arguments
+# follow the port. Sets $port and $server, the pid. Fails, and sets $why, if the
+# server does not start.
+try_start() {
+  local tries
+  why="${1##*/} is not built"
+  command -v "$1" >/dev/null || return 1
   for tries in {1..20}; do
     port=$((10000 + RANDOM % 20000))
-    started=$((started + 1))
-    said=$work/said.$started
-    "$1" "$port" "${@:2}" >/dev/null 2>"$said" &
-    server=$! pid=$!
-    wait_for listens_or_ended || true
-    if grep -q '^listening' "$said"; then return; fi
+    rm -f "$work/said" # An earlier server may still write there.
+    "$1" "$port" "${@:2}" >/dev/null 2>"$work/said" &
+    server=$!
+    if says '^listening|start worker process [0-9]'; then return; fi
+    stop "$server"
+    grep -q 'in use' "$work/said" || break
   done
-  give_up "${1##*/} does not start (try $tries): $(tail -n 1 "$said")"
+  why="${1##*/} does not start (try $tries): $(tail -n 1 "$work/said")"
+  return 1
+}
+
+# start PROGRAM [ARGUMENT...]: the same, or gives up. Without the program, which
+# may belong to the appendix, the experiment is left out.
+start() {
+  if ! command -v "$1" >/dev/null; then
+    verdict 'left out' "it needs ${1##*/}, which is not built"
+    exit
+  fi
+  try_start "$@" || give_up "$why"
+}
+
+# keep NAME: remembers $port and $server, for several servers. use NAME: sets them
+# again.
+declare -A ports pids
+keep() { ports[$1]=$port pids[$1]=$server; }
+use() { port=${ports[$1]} server=${pids[$1]}; }
+
+# nginx_on PORT: nginx with one worker. It writes only into the experiment's
+# temporary folder, so it need not be root.
+nginx_on() {
+  sed "s/PORT/$1/" lab/nginx.conf >"$work/nginx.conf"
+  exec nginx -p "$work" -c nginx.conf
 }
 
 # stop PID: ends a process that was started here.
@@ -99,150 +128,88 @@ stop() {
   wait "$1" 2>/dev/null || true
 }
 
-# cpu PID: prints the processor time of a process with one thread, in
-# nanoseconds. Fails if it has ended.
-cpu() { cut -d ' ' -f 1 "/proc/$1/schedstat" 2>/dev/null; }
+# processes: prints $server and the pids of its children, as nginx's worker.
+processes() { echo "$server" && { pgrep -P "$server" || true; }; }
 
-# ab_asks SERVER COUNT CLIENTS: ab sends COUNT requests to $port, and prints
-# into $work/ab. Sets $cost, the processor time of $pid per request in
-# microseconds, and $rate, the requests per second. Gives up if not every
-# request gets an answer.
+# spend COMMAND...: runs it, with its output in $work/load. Sets $spent, the
+# processor time that $server has used meanwhile, in nanoseconds.
+spend() { spent=$(lab/spent.py "$(processes)" "$@" 2>"$work/load"); }
+
+# ab_asks SERVER COUNT CLIENTS: ab sends COUNT requests to $port. Sets $cost, the
+# processor time of $server per request in microseconds, and $rate, the requests
+# per second. Gives up if not every request gets an answer.
 ab_asks() {
-  local before after
-  before=$(cpu "$pid") || give_up "$1 has ended"
-  timeout 60 ab -q -n "$2" -c "$3" "http://127.0.0.1:$port/" >"$work/ab" 2>&1 ||
-    give_up "$1: ab failed: $(tail -n 1 "$work/ab")"
-  after=$(cpu "$pid") || give_up "$1 has ended"
-  cost=$(awk "BEGIN { print ($after - $before) / 1000 / $2 }")
-  rate=$(awk '/^Requests per second:/ { print $4 }' "$work/ab")
-  awk -v asked="$2" '
+  spend timeout 60 ab -q -n "$2" -c "$3" "http://127.0.0.1:$port/" ||
+    give_up "$1: ab failed: $(tail -n 1 "$work/load")"
+  cost=$(awk "BEGIN { print $spent / 1000 / $2 }")
+  rate=$(awk -v asked="$2" '
     /^Complete requests:/ { complete = $3 }
     /^(Failed requests|Non-2xx responses):/ { failed += $NF }
-    END { print complete + 0 " of " asked " requests, " failed + 0 " failed"
-          exit complete != asked || failed > 0 }' "$work/ab" >"$work/count" ||
-    give_up "$1: ab reports $(<"$work/count")"
+    /^Requests per second:/ { rate = $4 }
+    END { if (complete == asked && !failed) { print rate; exit }
+      print complete + 0 " of " asked " requests, " failed + 0 " failed"
+      exit 1 }' "$work/load") || give_up "$1: ab reports $rate"
 }
-
-is_ready() { grep -q ready "$work/client" || ! kill -0 "$client"; }
 
 # hold_clients SERVER COUNT [ACTION...]: COUNT clients connect to $port, do this,
-# and stay. Sets $client.
+# and stay; then the server has $silent in all. Sets $client.
 hold_clients() {
-  # is_ready may run before the new client has emptied the file.
-  : >"$work/client"
-  PATIENCE=600 build/client -n "$2" "$port" "${@:3}" wait \
-    >"$work/client" 2>&1 &
+  rm -f "$work/said"
+  PATIENCE=600 build/client -n "$2" "$port" "${@:3}" wait >"$work/said" 2>&1 &
   client=$!
-  wait_for is_ready || true
-  grep -q ready "$work/client" ||
-    give_up "$1: $2 silent clients: $(tail -n 1 "$work/client")"
+  says '^ready' ||
+    give_up "$1: $2 silent clients: $(tail -n 1 "$work/said")"
+  wait_for has_all || give_up "$1 has lost some of its $silent silent clients"
 }
+has_all() { (($(processes | sed 's,.*,/proc/&/fd/,' | xargs ls | wc -l) > silent)); }
 
-# exchanges ROUNDS COUNT: build/exchange makes COUNT exchanges in each mode, in
-# turn. Each line of $work/exchanges is one of them: mode, round, number,
-# milliseconds, segments, segments at once.
-exchanges() {
-  local round mode
-  for ((round = 1; round <= $1; round++)); do
-    for mode in plain cork nodelay both; do
-      progress "round $round of $1: $mode"
-      build/exchange "$mode" "$2" >"$work/each" 2>"$work/err" ||
-        give_up "exchange $mode: $(tail -n 1 "$work/err")"
-      [ "$(wc -l <"$work/each")" -eq "$2" ] ||
-        give_up "exchange $mode made fewer than $2 exchanges"
-      sed "s/^/$mode $round /" "$work/each" >>"$work/exchanges"
-    done
+# ask PAUSE FILE...: sends these, with a pause in between. Fails without an
+# answer.
+ask() (
+  exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+  cat "$2" >&"$fd"
+  for piece in "${@:3}"; do
+    sleep "$1"
+    cat "$piece" >&"$fd"
   done
-}
-
-# --- Numbers ------------------------------------------------------------------
-
-# numbers FILE NAME [COLUMN]: the column (default: 2) of all lines that begin
-# with the name.
-numbers() { awk -v name="$2" -v at="${3:-2}" '$1 == name { print $at }' "$1"; }
-
-# ratios FILE NAME OTHER: NAME's numbers divided by OTHER's, line by line.
-ratios() {
-  paste <(numbers "$1" "$2") <(numbers "$1" "$3") | awk '{ print $1 / $2 }'
-}
-
-# median: of the numbers on stdin, one per line.
-median() {
-  sort -g | awk '{ at[NR] = $1 }
-    END { print NR % 2 ? at[(NR + 1) / 2] : (at[NR / 2] + at[NR / 2 + 1]) / 2 }'
-}
-
-# three: rounds the numbers on stdin to three digits.
-three() {
-  awk '{ for (i = 1; i <= NF; i++) $i = sprintf("%.3g", $i) + 0; print }'
-}
-
-# summary: median, least and greatest of the numbers on stdin, on one line.
-summary() {
-  sort -g >"$work/sorted"
-  { median <"$work/sorted"; sed -n '1p;$p' "$work/sorted"; } | xargs | three
-}
-
-# holds CONDITION: a condition of awk, as yes or no.
-holds() { awk "BEGIN { exit !($1) }"; }
+  timeout 10 grep -q 'Hello, world!' <&"$fd"
+)
 
 # --- What is printed ----------------------------------------------------------
+
+# cell COLUMN KEY...: this cell of the table's line that begins with the keys.
+cell() { (IFS=$'\t'; grep -m 1 "^${*:2}"$'\t' "$tsv" | cut -f "$1"); }
 
 # say: prints stdin, and appends it to the report.
 say() { tee -a "$out/$name.txt"; }
 
-# claim TEXT: the first line. Removes the results of an earlier run.
-claim() {
-  the_claim=$1
-  rm -f "$out/$name".* "$out/$name"-*
-  echo
-  echo "== $name: $1" | say
-}
+# does TEXT: a remark. progress TEXT: one that is not in the report.
+does() { echo "   $1" | say; }
+progress() { echo "   $1" >&2; }
 
-# does TEXT: a remark.
-does() { xargs <<<"$1" | fold -s -w 76 | sed 's/ *$//; s/^/   /' | say; }
-
-# progress TEXT: one line on stderr; on a terminal, always the same line.
-progress() {
-  if [ -t 2 ]; then printf '\r\033[K   %s' "$1" >&2; else echo "   $1" >&2; fi
-}
-
-# row CELL...: appends a line to the .tsv. new_table CELL...: its first line.
+# row CELL...: appends a line to the table. new_table CELL...: its first line.
 row() { (IFS=$'\t'; echo "$*") >>"$tsv"; }
 new_table() { : >"$tsv"; row "$@"; }
 
-# table [COLUMNS]: prints the .tsv, or only these columns (as cut takes them).
+# table [COLUMNS]: prints the table, or only these columns (as cut takes them),
+# and draws the picture.
 table() {
-  if [ -t 2 ]; then printf '\r\033[K' >&2; fi
   cut -f "${1:-1-}" "$tsv" | column -t -s $'\t' |
     sed -e 's/^/   /' -e '1s/^/\n/' -e '$s/$/\n/' | say
+  lab/draw.bash "$name" "$out" >"$work/drawn" 2>&1 ||
+    give_up "gnuplot: $(tail -n 3 "$work/drawn")"
 }
 
-# picture [TITLE]: draws $svg with the commands of gnuplot on stdin, after
-# lab/style.gp. Their variable file contains the name of the .tsv.
-picture() {
-  {
-    echo "file = '$tsv'"
-    echo "set output '$svg'"
-    echo "the_title = \"${1:-$the_claim}\""
-    echo "load 'lab/style.gp'"
-    cat
-  } >"$work/picture.gp"
-  gnuplot "$work/picture.gp" >"$work/gnuplot.log" 2>&1 ||
-    give_up "gnuplot: $(tail -n 3 "$work/gnuplot.log")"
-}
-
-# verdict RESULT TEXT: the last line. RESULT is confirmed, not confirmed, or
-# measured, where nothing is claimed.
+# verdict RESULT TEXT: the last line of the report. RESULT is confirmed, not
+# confirmed, measured, where nothing is claimed, or left out.
 verdict() {
   echo "   $1: ${2//$'\n'/ }" | say
-  echo "   $tsv, $svg"
-  printf '%s\t%s\t%s\n' "$the_claim" "$1" "$svg" >"$out/$name.verdict"
+  if [ -e "$tsv" ]; then echo "   $tsv, ${tsv%.tsv}.svg"; fi
 }
 
-# confirmed_if CONDITION TEXT: the same; the condition gives the result.
+# confirmed_if CONDITION TEXT: the same; a condition of Python gives the result.
 confirmed_if() {
-  local result=confirmed
-  holds "$1" || result='not confirmed'
+  local result
+  result=$(python3 -c "print('confirmed' if $1 else 'not confirmed')")
   verdict "$result" "$2"
 }

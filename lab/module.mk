@@ -1,25 +1,21 @@
-# The lab: each experiment is a script, lab/NAME.sh.
+# The lab: each script lab/NAME.sh is an experiment.
 
-LAB = stall wakeups backlog scaling segments latency pipelining cost
-LAB_TOOLS = build/exchange build/floor
-LAB_NEEDS = $(EXAMPLES) $(APPENDIX) build/client $(LAB_TOOLS)
+LAB = $(patsubst lab/%.sh,%,$(wildcard lab/*.sh))
+LAB_NEEDS = $(EXAMPLES) $(APPENDIX) build/client
 CHECKS += test-lab
-NEEDS_lab = ab wrk nginx gnuplot column curl strace
+NEEDS_lab = ab wrk nginx gnuplot column curl strace pgrep python3
 
-#: make lab          measure what the article claims; lab-stall: one of
-#:                   stall wakeups backlog scaling segments latency pipelining cost
+#: make lab          measure what the article claims
+#: make lab-stall    one of stall wakeups backlog scaling segments latency
+#:                   pipelining cost
 
 lab: $(LAB_NEEDS)
-	lab/all.sh $(LAB)
+	lab/all.bash $(LAB)
 
 $(LAB:%=lab-%): lab-%: $(LAB_NEEDS)
 	lab/$*.sh
 
-$(LAB_TOOLS): build/%: lab/%.c | linux
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
-
-test-lab: $(LAB_NEEDS) $(APPENDIX_TOOLS) $(TEST_TOOLS)
+test-lab: $(LAB_NEEDS) $(TEST_TOOLS)
 	$(BATS) lab/tests
 
 .PHONY: lab $(LAB:%=lab-%) test-lab

@@ -1,5 +1,8 @@
 # How every picture looks: large enough for a projector. Its background is white
-# on a dark page, too.
+# on a dark page, too. lab/draw.bash sets base and the_title.
+file = base.".tsv"
+set output base.".svg"
+set datafile separator "\t"
 set terminal svg size 1200,675 font "Helvetica,24" background "#ffffff"
 # Without this, TCP_CORK would have its C below the line.
 set termoption noenhanced
