@@ -14,6 +14,7 @@ for name in "$@"; do
   touch "$out/$name.txt"
 done
 
+echo
 processor=$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)
 {
   echo "== In $SECONDS s, on $(nproc) cores of ${processor:-an unknown model},"

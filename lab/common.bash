@@ -3,9 +3,8 @@
 #   LAB_OUT     the folder for the results (default: lab/out)
 #   LAB_SMALL   yes: short runs, for the tests; their numbers mean nothing
 #
-# An experiment exits with 1, and says why in one line, if a tool is missing, a
-# server does not start, or a load tool reports a failure. It ends everything
-# that it has started.
+# An experiment exits with 1, and says why in one line, if a tool is missing or
+# anything fails. It ends everything that it has started.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,14 +16,21 @@ out=${LAB_OUT:-lab/out}
 mkdir -p "$out"
 tsv=$out/$name.tsv
 
-# Signals until it has ended: a process that has just begun may miss the first.
+# processes PID: prints it, and those of its children, as nginx's worker.
+processes() { echo "$1" && { pgrep -P "$1" || true; }; }
+
+# stop PID: ends a process that was started here, and its children. With SIGKILL,
+# because a process that has just begun may miss other signals.
+stop() {
+  # shellcheck disable=SC2046
+  kill -KILL $(processes "$1") || true
+  wait "$1" || true
+} 2>/dev/null
+
 # jobs -p, because a signal may arrive before $! is stored.
-has_ended() { ! kill "$1"; }
 finish() {
   local job
-  for job in $(jobs -p); do
-    wait_for has_ended "$job" || kill -KILL "$job" || true
-  done
+  for job in $(jobs -p); do stop "$job"; done
   rm -rf "${work:-}"
 }
 trap finish EXIT
@@ -33,10 +39,7 @@ trap 'exit 143' TERM
 work=$(mktemp -d)
 results=$work/results
 
-give_up() {
-  echo "$name: $*" >&2
-  exit 1
-}
+give_up() { echo "$name: $*" >&2 && exit 1; }
 
 # claim TEXT TOOL...: the first line of the report. Removes the results of an
 # earlier run. Gives up if a tool is missing.
@@ -73,11 +76,9 @@ variant() {
   ${CC:-cc} -O2 -o "$work/$1" "$work/$1.c" || give_up "$1 does not build"
 }
 
-# says PATTERN: waits until process $! says so, or ends.
-says() {
-  wait_for says_or_ended "$1" && grep -q -E "$1" "$work/said"
-}
+# says PATTERN: waits until process $! says so. Fails if it ends before.
 says_or_ended() { grep -q -E "$1" "$work/said" || ! kill -0 $!; }
+says() { wait_for says_or_ended "$1" && grep -q -E "$1" "$work/said"; }
 
 # try_start PROGRAM [ARGUMENT...]: starts a server on a free port; the arguments
 # follow the port. Sets $port and $server, the pid. Fails, and sets $why, if the
@@ -99,14 +100,13 @@ try_start() {
   return 1
 }
 
-# start PROGRAM [ARGUMENT...]: the same, or gives up. Without the program, which
-# may belong to the appendix, the experiment is left out.
+# start PROGRAM [ARGUMENT...]: the same, or gives up. If the program is not there,
+# because it belongs to the appendix, the experiment is left out.
 start() {
-  if ! command -v "$1" >/dev/null; then
-    verdict 'left out' "it needs ${1##*/}, which is not built"
-    exit
-  fi
-  try_start "$@" || give_up "$why"
+  try_start "$@" && return
+  if command -v "$1" >/dev/null; then give_up "$why"; fi
+  verdict 'left out' "$why"
+  exit
 }
 
 # keep NAME: remembers $port and $server, for several servers. use NAME: sets them
@@ -122,18 +122,9 @@ nginx_on() {
   exec nginx -p "$work" -c nginx.conf
 }
 
-# stop PID: ends a process that was started here.
-stop() {
-  kill "$1" 2>/dev/null || true
-  wait "$1" 2>/dev/null || true
-}
-
-# processes: prints $server and the pids of its children, as nginx's worker.
-processes() { echo "$server" && { pgrep -P "$server" || true; }; }
-
 # spend COMMAND...: runs it, with its output in $work/load. Sets $spent, the
 # processor time that $server has used meanwhile, in nanoseconds.
-spend() { spent=$(lab/spent.py "$(processes)" "$@" 2>"$work/load"); }
+spend() { spent=$(lab/spent.py "$(processes "$server")" "$@" 2>"$work/load"); }
 
 # ab_asks SERVER COUNT CLIENTS: ab sends COUNT requests to $port. Sets $cost, the
 # processor time of $server per request in microseconds, and $rate, the requests
@@ -157,21 +148,18 @@ hold_clients() {
   rm -f "$work/said"
   PATIENCE=600 build/client -n "$2" "$port" "${@:3}" wait >"$work/said" 2>&1 &
   client=$!
-  says '^ready' ||
-    give_up "$1: $2 silent clients: $(tail -n 1 "$work/said")"
+  says '^ready' || give_up "$1: $2 silent clients: $(tail -n 1 "$work/said")"
   wait_for has_all || give_up "$1 has lost some of its $silent silent clients"
 }
-has_all() { (($(processes | sed 's,.*,/proc/&/fd/,' | xargs ls | wc -l) > silent)); }
+has_all() {
+  (($(processes "$server" | sed 's,.*,/proc/&/fd/,' | xargs ls | wc -l) > silent))
+}
 
-# ask PAUSE FILE...: sends these, with a pause in between. Fails without an
-# answer.
+# ask PAUSE FILE...: sends them, with pauses in between. Fails without an answer.
 ask() (
   exec {fd}<>"/dev/tcp/127.0.0.1/$port"
   cat "$2" >&"$fd"
-  for piece in "${@:3}"; do
-    sleep "$1"
-    cat "$piece" >&"$fd"
-  done
+  for piece in "${@:3}"; do sleep "$1" && cat "$piece" >&"$fd"; done
   timeout 10 grep -q 'Hello, world!' <&"$fd"
 )
 
@@ -209,7 +197,5 @@ verdict() {
 
 # confirmed_if CONDITION TEXT: the same; a condition of Python gives the result.
 confirmed_if() {
-  local result
-  result=$(python3 -c "print('confirmed' if $1 else 'not confirmed')")
-  verdict "$result" "$2"
+  verdict "$(python3 -c "print('confirmed' if $1 else 'not confirmed')")" "$2"
 }

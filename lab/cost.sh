@@ -27,7 +27,7 @@ ex4_level() { exec "$work/ex4_level" "$1"; }
 
 # memory: KiB, of all processes of the server.
 memory() {
-  processes | sed 's,.*,/proc/&/status,' |
+  processes "$server" | sed 's,.*,/proc/&/status,' |
     xargs awk '/^VmRSS:/ { kib += $2 } END { print kib }'
 }
 

@@ -3,10 +3,10 @@
 
 usage: exchange.py ROUNDS COUNT
 
-Opens both ends of a connection over loopback, and plays both ends in turn. COUNT
-times, the client end sends a request, the server end sends the head and the body
-of a response with one send each, and the client end reads both. It does so
-ROUNDS times in each mode, always with a new connection. The server end sets:
+Opens both ends of a connection over loopback, and plays both. COUNT times, the
+client end sends a request, the server end sends the head and the body of a
+response with one send each, and the client end reads both. It does so ROUNDS
+times in each mode, with a new connection. The server end sets:
 
   plain    nothing
   cork     TCP_CORK before the two sends, cleared after them

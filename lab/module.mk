@@ -6,8 +6,7 @@ CHECKS += test-lab
 NEEDS_lab = ab wrk nginx gnuplot column curl strace pgrep python3
 
 #: make lab          measure what the article claims
-#: make lab-stall    one of stall wakeups backlog scaling segments latency
-#:                   pipelining cost
+#: make lab-stall    one experiment: each lab/NAME.sh has such a target
 
 lab: $(LAB_NEEDS)
 	lab/all.bash $(LAB)

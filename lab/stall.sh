@@ -3,7 +3,7 @@
 # Prints when each asked and when it was answered, in ex2 and in ex3.
 . "$(dirname "$0")/common.bash"
 claim 'A blocking server waits for its slowest client'
-pause=$(small 2 0.5)
+pause=$(small 2 1)
 
 now() { echo $(((${EPOCHREALTIME/[.,]/} - begun) / 1000)); }
 
@@ -11,12 +11,7 @@ printf 'GET / HT' >"$work/half"
 printf 'TP/1.0\r\n\r\n' >"$work/rest"
 
 # client PAUSE: prints when it asked and when it was answered.
-client() {
-  local asked
-  asked=$(now)
-  ask "$1" "$work/half" "$work/rest"
-  echo "$asked $(now)"
-}
+client() { now && ask "$1" "$work/half" "$work/rest" && now; }
 
 new_table server client 'asked (ms)' 'answered (ms)' 'waited (ms)'
 for example in ex2 ex3; do
@@ -33,7 +28,7 @@ for example in ex2 ex3; do
   for i in 1 2 3; do
     wait "${clients[i - 1]}" ||
       give_up "a client of $example got no answer"
-    read -r asked answered <"$work/$i"
+    { read -r asked && read -r answered; } <"$work/$i"
     row "$example" "$i" "$asked" "$answered" $((answered - asked))
   done
   stop "$server"

@@ -6,9 +6,8 @@ usage: summary.py KEYS [NAME]
 Each line of stdin is one measurement: KEYS words that name what was measured,
 then numbers, or "-" where there is none. Prints a line for each name, in the
 order in which the names appear, with a tab between cells: the name, then the
-median, the least and the greatest of each number. With NAME, three more cells:
-the same of the first number's ratio to NAME's. A ratio compares measurements of
-the same round: the first of both, the second of both, and so on.
+median, the least and the greatest of each number. With NAME, the same of the
+first number's ratio to NAME's: of the first line of both, the second of both.
 """
 import statistics
 import sys

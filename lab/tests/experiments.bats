@@ -8,7 +8,7 @@ load helpers
 @test "lab/stall: the second client waits in ex2, and not in ex3" {
   experiment stall 6
   # In ex2, not before the first client has sent the rest. In ex3, before that.
-  holds 'cell["ex2 2",4] >= 500 && cell["ex3 2",4] < cell["ex3 1",4]'
+  holds 'cell["ex2 2",4] >= 1000 && cell["ex3 2",4] < cell["ex3 1",4]'
 }
 
 @test "lab/wakeups: ex4 wakes up less often than ex3 if a request comes in one piece" {
@@ -64,18 +64,9 @@ load helpers
 }
 
 @test "lab/cost: prints what a request costs, as a multiple of ex3" {
-  local rows=8
-  if [ -x "$top/h_io_uring" ]; then rows=9; fi
-  experiment cost "$((rows - $(io_uring_is_forbidden)))"
-  holds 'cell["ex3",5] == 1 && cell["ex3",8] > 1 && cell["floor",2] > 0'
+  experiment cost 8
+  holds 'cell["ex3",5] == 1 && cell["ex3",8] > 1'
 }
-# Prints 1 if it is built and forbidden here.
-io_uring_is_forbidden() {
-  if [ ! -x "$top/h_io_uring" ]; then echo 0; return; fi
-  timeout 0.5 "$top/h_io_uring" $((10000 + RANDOM % 20000)) 2>&1 |
-    grep -c '^io_uring_setup' || true
-}
-
 @test "lab/cost: ex4_level is ex4 with a level-triggered listener, and one accept4 per event" {
   small variant "$(sed -n '/^variant /,/^$/p' "$top/lab/cost.sh")" \
     'cp "$work/ex4_level.c" "$out"'
@@ -84,13 +75,4 @@ io_uring_is_forbidden() {
   [ "$(grep -c '^>' <<<"$output")" -eq 4 ]
   [ "$(grep -c '^> .*listener, EPOLLIN)' <<<"$output")" -eq 3 ]
   [ "$(grep -c '^> accept_connection(epoll, listener);$' <<<"$output")" -eq 1 ]
-}
-
-@test "lab/cost: floor answers with 114 bytes, and survives clients that leave" {
-  small floor 'start build/floor' \
-    'for try in 1 2 3; do build/client -n 20 "$port" reset
-      build/client -n 20 "$port" send "GET" reset; done' \
-    'build/client "$port" send "GET" read >"$out/answer"'
-  [ "$status" -eq 0 ]
-  expected_response | cmp - "$left/answer"
 }
