@@ -19,7 +19,7 @@ tsv=$out/$name.tsv
 # processes PID: prints it, and those of its children, as nginx's worker.
 processes() { echo "$1" && { pgrep -P "$1" || true; }; }
 
-# stop PID: ends a process that was started here, and its children. With SIGKILL,
+# stop PID: ends a process that was started here, with its children. By SIGKILL,
 # because a process that has just begun may miss other signals.
 stop() {
   # shellcheck disable=SC2046
@@ -100,8 +100,8 @@ try_start() {
   return 1
 }
 
-# start PROGRAM [ARGUMENT...]: the same, or gives up. If the program is not there,
-# because it belongs to the appendix, the experiment is left out.
+# start PROGRAM [ARGUMENT...]: the same, or gives up. Without the program,
+# which may belong to the appendix, the experiment is left out.
 start() {
   try_start "$@" && return
   if command -v "$1" >/dev/null; then give_up "$why"; fi
@@ -109,7 +109,7 @@ start() {
   exit
 }
 
-# keep NAME: remembers $port and $server, for several servers. use NAME: sets them
+# keep NAME: remembers $port and $server. use NAME: sets them
 # again.
 declare -A ports pids
 keep() { ports[$1]=$port pids[$1]=$server; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the processor time of a request in microseconds, for each program in the
-# list below, and the memory of a silent client in KiB, for ex3 and nginx.
+# Prints the processor time of a request in microseconds, for each program in
+# the list below, and the memory of a silent client in KiB, for ex3 and nginx.
 . "$(dirname "$0")/common.bash"
 claim 'What does a request cost in each step, and what a silent client?' \
   ab nginx
@@ -22,7 +22,7 @@ nginx nginx_on one worker'
 # Example 4 with a level-triggered listener, and one accept4 per event.
 variant ex4_level ex4_epoll_et/server.c \
   's/listener, EPOLLIN | EPOLLET/listener, EPOLLIN/
-  s/^ *accept_connections(epoll/accept_connection(epoll/'
+  s/while (\(accept_connection(epoll, listener)\)) continue/\1/'
 ex4_level() { exec "$work/ex4_level" "$1"; }
 
 # memory: KiB, of all processes of the server.

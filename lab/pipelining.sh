@@ -14,7 +14,8 @@ load() {
   local spent count time errors
   # wrk counts in whole seconds; interrupted, it prints what it has so far.
   spend timeout --preserve-status -k 5 -s INT "$(small 20 0.3)" \
-    wrk -t2 -c64 -d1s -s lab/pipeline.lua "http://127.0.0.1:$port/" -- "$1" || true
+    wrk -t2 -c64 -d1s -s lab/pipeline.lua "http://127.0.0.1:$port/" -- "$1" ||
+    true
   read -r count time errors < <(tail -n 1 "$work/load") || true
   [[ $count$errors =~ ^[1-9][0-9]*0$ ]] ||
     give_up "wrk, at $mode: $count requests, $time us, $errors errors"
@@ -22,7 +23,7 @@ load() {
 }
 
 for mode in "${servers[@]}"; do
-  if [ "$mode" = nginx ]; then start nginx_on; else start ./f_pipelining "$mode"; fi
+  case $mode in nginx) start nginx_on ;; *) start ./f_pipelining "$mode" ;; esac
   keep "$mode"
 done
 
@@ -50,5 +51,6 @@ times() {
   lab/summary.py 2 "$2 16" <"$results" | grep "^$1"$'\t'16 | cut -f "${3:-9}"
 }
 confirmed_if "$(times cork plain 10) > 1 and $(times cork nodelay 10) > 1" \
-  "16 in flight: cork $(times cork plain) times plain, $(times cork nodelay) times
-nodelay; gather $(times gather cork) times cork, $(times gather nginx) times nginx"
+  "16 in flight: cork $(times cork plain) times plain,
+$(times cork nodelay) times nodelay; gather $(times gather cork) times cork,
+$(times gather nginx) times nginx"

@@ -34,8 +34,8 @@ hold() {
   held[$1]=$silent
 }
 
-# measure PROGRAM: sets $cost and $rate. The last rate tells how many requests fit
-# into the budget.
+# measure PROGRAM: sets $cost and $rate. The last rate tells how many requests
+# fit into the budget.
 measure() {
   local requests=$((10 + asking + ${last[$1.$asking]:-5000} * budget / 1000))
   use "$1"
