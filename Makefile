@@ -5,7 +5,7 @@ CFLAGS ?= -O2 -g -Wall -Wextra -Wpedantic -Wshadow
 BATS ?= bats
 NUMBERS = 1 2 3 4 5 6
 EXAMPLES = $(NUMBERS:%=ex%)
-TEST_TOOLS = build/client build/nodelay.so
+TEST_TOOLS = build/client
 
 # What a module.mk adds to: programs that make clean removes, parts of make
 # check, and NEEDS_part: the tools that a part needs.
@@ -42,10 +42,6 @@ $(EXAMPLES:%=$(O)%): | linux
 build/client: tests/client.c | linux
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
-
-build/nodelay.so: tests/nodelay.c | linux
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -shared -fPIC -o $@ $<
 
 # Only building and testing need Linux.
 linux:

@@ -88,8 +88,6 @@ static int open_connection(in_port_t port)
         .sin_port = htons(port),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
-    if (connect(fd, (struct sockaddr *)&server, sizeof server) == -1)
-        die("connect");
     /* Nagle's algorithm would collect the bytes of a drip in one segment. */
     int on = 1;
     struct timeval limit = {.tv_sec = patience};
@@ -97,6 +95,11 @@ static int open_connection(in_port_t port)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == -1 ||
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == -1)
         die("setsockopt");
+    /* SO_SNDTIMEO holds for connect, too. */
+    int result = connect(fd, (struct sockaddr *)&server, sizeof server);
+    if (result == -1 && errno == EINPROGRESS)
+        give_up("the server took no connection");
+    if (result == -1) die("connect");
     return fd;
 }
 

@@ -4,11 +4,8 @@ EXAMPLE=ex1
 load helpers
 
 @test "calls accept, recv, send and close, once each for a short request" {
-  start_traced accept,recvfrom,sendto,close
   look='main, read_request and send_response'
-  assert_answer send "$request" read
-  assert_server_exits 0
-  assert_calls accept recv send close
+  assert_calls_of_one_client accept,recvfrom,sendto,close accept recv send close
 }
 
 @test "serves one client, then exits with status 0; the second is refused" {
@@ -18,7 +15,7 @@ load helpers
   look=main
   client
   [ "$client_status" -eq 1 ] && grep -q 'connect: Connection refused' "$dir/client_err" ||
-    fail 'nobody listens any more' "$(cat "$dir/client_err")"
+    fail 'nobody listens any more' "the client connects; $(<"$dir/client_err")"
 }
 
 @test "sleeps in recv until the client has sent a whole request" {
@@ -26,7 +23,7 @@ load helpers
   start_traced recvfrom,sendto
   hold_client send 'GET / HT'
   wait_for grep -q 'recvfrom.*= 8' "$trace"
-  refute_trace sendto
+  refute_trace sendto 'no send before the request is complete'
   assert_sleeps
   release "$client"
   look='read_request: recv returns 0; main: the exit status'
@@ -34,19 +31,12 @@ load helpers
 }
 
 @test "uses no epoll and no socket option but SO_REUSEADDR" {
-  start_traced epoll_create1,epoll_ctl,epoll_wait,setsockopt
-  assert_answer send "$request" read
-  assert_server_exits 0
-  look=open_listener
-  assert_trace SO_REUSEADDR
-  look='the whole program'
-  refute_trace 'epoll|TCP_'
+  assert_only_SO_REUSEADDR 'epoll|TCP_'
 }
 
 @test "accept fails: says so and exits with status 1" {
   look='main: accept'
-  start_traced accept -e inject=accept:error=EMFILE
-  did='strace lets accept fail with EMFILE'
+  start_failing accept EMFILE
   start_client
   assert_server_exits 1
   assert_said "^accept: $EMFILE"
@@ -55,9 +45,8 @@ load helpers
 @test "recv or send fails: says so and exits with status 1" {
   local call
   for call in recvfrom sendto; do
-    look='read_request, send_response and lost'
-    start_traced "$call" -e "inject=$call:error=ECONNRESET"
-    did="strace lets $call fail with ECONNRESET"
+    look='read_request, send_response and what they call when a call fails'
+    start_failing "$call" ECONNRESET
     client send "$request" read
     assert_server_exits 1
     assert_said '^(recv|send): Connection reset by peer'

@@ -5,13 +5,10 @@ EXAMPLE=ex3
 load helpers
 
 @test "registers, reads, answers and closes in the article's order" {
-  start_traced accept4,epoll_ctl,recvfrom,write,writev,sendto,shutdown,close
-  look='accept_connection, read_request, send_response, main: the first call that differs'
-  assert_answer send "$request" read
-  wait_for has_descriptors "$descriptors_at_start" || true
-  stop_server
-  assert_calls accept4 'EPOLL_CTL_ADD EPOLLIN' recv \
-    'EPOLL_CTL_MOD EPOLLOUT' write send 'EPOLL_CTL_MOD 0' shutdown close
+  assert_calls_of_one_client \
+    accept4,epoll_ctl,recvfrom,write,writev,sendto,shutdown,close \
+    accept4 'EPOLL_CTL_ADD EPOLLIN' recv 'EPOLL_CTL_MOD EPOLLOUT' write send \
+    'EPOLL_CTL_MOD 0' shutdown close
 }
 
 @test "serves the second client while the first is silent" {
@@ -24,22 +21,15 @@ load helpers
 
 @test "is woken again for what one recv has left (level-triggered)" {
   look='read_request: one recv per event'
-  start_traced epoll_wait,epoll_pwait,recvfrom
+  start_traced "$epoll_wait,recvfrom"
   assert_answer send "$(printf 'x%.0s' {1..5000})$request" read
   stop_server
-  [ "$(count_trace '^recvfrom')" -eq 5 ] ||
-    fail '5 calls of recv for 5,018 bytes' "$(count_trace '^recvfrom')"
+  assert_count 5 '^recvfrom' '5 calls of recv for 5,018 bytes'
   [ "$(count_trace '^epoll_p?wait.*EPOLLIN,')" -ge 6 ] ||
     fail 'epoll_wait reports the client before each recv' \
       "$(count_trace '^epoll_p?wait.*EPOLLIN,') events with EPOLLIN"
 }
 
 @test "sets no socket option but SO_REUSEADDR" {
-  start_traced setsockopt
-  assert_answer send "$request" read
-  stop_server
-  look=open_listener
-  assert_trace SO_REUSEADDR
-  look='the whole program'
-  refute_trace TCP_
+  assert_only_SO_REUSEADDR TCP_
 }

@@ -5,25 +5,21 @@ EXAMPLE=ex4
 load helpers
 
 @test "registers, reads, answers and closes in the article's order" {
-  start_traced accept4,epoll_ctl,recvfrom,write,writev,sendto,shutdown,close
-  look='accept_connection, read_request, send_response, main: the first call that differs'
-  assert_answer send "$request" read
-  wait_for has_descriptors "$descriptors_at_start" || true
-  stop_server
-  assert_calls accept4 'EPOLL_CTL_ADD EPOLLIN|EPOLLET' accept4 recv recv \
+  assert_calls_of_one_client \
+    accept4,epoll_ctl,recvfrom,write,writev,sendto,shutdown,close \
+    accept4 'EPOLL_CTL_ADD EPOLLIN|EPOLLET' accept4 recv recv \
     'EPOLL_CTL_MOD EPOLLOUT|EPOLLET' write send 'EPOLL_CTL_MOD EPOLLET' \
     shutdown close
 }
 
 @test "uses EPOLLET in every registration" {
-  look='the masks of watch'
+  look='every mask: the third argument of watch'
   start_traced epoll_ctl
   assert_answer send "$request" read
   assert_answer send "$request" read
   stop_server
-  refute_trace '^epoll_ctl.*events=(EPOLLIN|EPOLLOUT|0),'
-  [ "$(count_trace '^epoll_ctl')" -eq 7 ] ||
-    fail '7 calls of epoll_ctl for two clients' "$(count_trace '^epoll_ctl')"
+  refute_trace '^epoll_ctl.*events=(EPOLLIN|EPOLLOUT|0),' 'no call of epoll_ctl without EPOLLET'
+  assert_count 7 '^epoll_ctl' '7 calls of epoll_ctl for two clients'
 }
 
 @test "uses EPOLLET also when it watches the listener again after a shortage" {
@@ -33,63 +29,39 @@ load helpers
   start_client send "$request" read
   assert_response_of "$client"
   stop_server
-  refute_trace '^epoll_ctl.*events=(EPOLLIN|EPOLLOUT),'
+  refute_trace '^epoll_ctl.*events=(EPOLLIN|EPOLLOUT),' 'no call of epoll_ctl without EPOLLET'
 }
 
 @test "reads until recv fails with EAGAIN (edge-triggered)" {
-  look='read_request: the loop around receive_some'
-  start_traced epoll_wait,epoll_pwait,recvfrom
+  look='read_request: the loop around recv'
+  start_traced "$epoll_wait,recvfrom"
   assert_answer send "$(printf 'x%.0s' {1..5000})$request" read
   stop_server
-  assert_trace '^recvfrom.*EAGAIN'
-  [ "$(count_trace '^recvfrom.* = [0-9]')" -eq 5 ] ||
-    fail '5 calls of recv with data, for 5,018 bytes' \
-      "$(count_trace '^recvfrom.* = [0-9]') calls"
-  [ "$(count_trace '^epoll_p?wait.*EPOLLIN,')" -eq 2 ] ||
-    fail 'two events with EPOLLIN: one for the listener, one for the client' \
-      "$(count_trace '^epoll_p?wait.*EPOLLIN,') events"
+  assert_trace '^recvfrom.*EAGAIN' 'a recv that fails with EAGAIN'
+  assert_count 5 '^recvfrom.* = [0-9]' '5 calls of recv with data, for 5,018 bytes'
+  assert_count 2 '^epoll_p?wait.*EPOLLIN,' \
+    'two events with EPOLLIN: one for the listener, one for the client'
 }
 
 @test "accepts until accept4 fails with EAGAIN (edge-triggered)" {
-  look='the loop around accept_connection'
+  look='main: the loop around accept_connection'
   start_traced accept4
   serve_queued 5
   stop_server
-  [ "$(count_trace '^accept4.* = [0-9]')" -eq 5 ] ||
-    fail '5 clients accepted' "$(count_trace '^accept4.* = [0-9]')"
-  assert_trace '^accept4.*EAGAIN'
+  assert_count 5 '^accept4.* = [0-9]' '5 clients accepted'
+  assert_trace '^accept4.*EAGAIN' 'an accept4 that fails with EAGAIN'
 }
 
 @test "sends until nothing is left, without another event (edge-triggered)" {
-  look='send_response: the loop around send_some'
-  start_traced epoll_wait,epoll_pwait,sendto -e inject=sendto:retval=10:when=1
-  did='strace lets the first send claim that it sent 10 bytes'
-  client send "$request" read
-  expected_response | tail -c +11 >"$dir/expected"
-  assert_bytes_equal "$dir/expected" "$dir/answer" 'the rest of the response'
+  look='send_response: the loop around send'
+  start_traced "$epoll_wait,sendto" -e inject=sendto:retval=10:when=1
+  assert_rest_is_sent
   stop_server
-  sed -n -E 's/^(sendto|epoll_p?wait).*/\1/p' "$trace" | grep -A 1 -m 1 sendto >"$dir/calls"
+  calls | sed -n -E 's/^(sendto|epoll_p?wait).*/\1/p' | grep -A 1 -m 1 sendto >"$dir/calls"
   printf 'sendto\nsendto\n' >"$dir/expected"
   assert_bytes_equal "$dir/expected" "$dir/calls" 'two calls of send, one after the other'
 }
 
-@test "accepts 120 waiting clients, at most 64 in a row" {
-  local most
-  look='the loop around accept_connection: its limit, and the EPOLL_CTL_MOD after it'
-  start_traced accept4,epoll_wait,epoll_pwait
-  serve_queued 120
-  stop_server
-  most=$(awk '/^epoll_p?wait/ { n = 0 }
-    /^accept4.* = [0-9]/ { if (++n > most) most = n } END { print most }' "$trace")
-  [ "$most" -eq 64 ] || fail '64 clients accepted in a row' "$most clients"
-}
-
 @test "sets no socket option but SO_REUSEADDR" {
-  start_traced setsockopt
-  assert_answer send "$request" read
-  stop_server
-  look=open_listener
-  assert_trace SO_REUSEADDR
-  look='the whole program'
-  refute_trace TCP_
+  assert_only_SO_REUSEADDR TCP_
 }

@@ -75,45 +75,6 @@ ends_on() {
   assert_lines_said 0
 }
 
-@test "ends at once under load" {
-  local i
-  start_server
-  for i in 1 2 3; do start_client -n 40 send "$request" read; done
-  wait_for test -s "$answer"
-  stop_server INT
-  assert_lines_said 0
-}
-
-@test "ends at once when its parent has blocked SIGINT, SIGTERM and others" {
-  look='catch_signals: sigprocmask'
-  did='its parent has blocked SIGINT, SIGTERM, SIGALRM and SIGUSR1'
-  start_server env --block-signal=INT,TERM,ALRM,USR1
-  hold_client send 'GET / HT'
-  stop_server INT
-}
-
-# A pipe contains 64 KiB; then the server sleeps in write. Each of these requests
-# fits into the buffer of stdio, which exit (instead of _exit) would write again.
-@test "ends at once while nobody reads its output" {
-  local reader
-  if [ "$EXAMPLE" = g_time_limits ]; then
-    skip 'it takes signals only in epoll_wait: tests/g_time_limits.bats shows it'
-  fi
-  mkfifo "$dir/pipe"
-  exec {reader}<>"$dir/pipe"
-  did="nobody reads the server's stdout"
-  out=$dir/pipe start_server
-  start_client -n 20 fill 4000 send '\r\n\r\n' read
-  wait_for grep -q -z pipe_write "/proc/$server/wchan" ||
-    wait_for not ask --max-time 0.3 ||
-    fail 'the server prints requests of 4,000 bytes until the pipe is full' \
-      "$(what_happened || echo 'it goes on without printing them')"
-  stop_server
-  exec {reader}<&-
-}
-
-not() { ! "$@"; }
-
 @test "goes on after SIGSTOP and SIGCONT" {
   look='main: EINTR'
   start_server
@@ -121,11 +82,5 @@ not() { ! "$@"; }
   suspend_server
   kill -CONT "$server"
   assert_curl_is_answered
-  stop_server
-}
-
-@test "ends at once while a client does not read a response of 20 MB" {
-  start_with_20_MB
-  hold_client send "$request"
   stop_server
 }

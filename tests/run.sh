@@ -3,66 +3,82 @@
 #
 # Runs the tests of each program (ex1 to ex6, or one of the appendix) side by
 # side. Prints what failed, in order; for a single program also what passed. At
-# the end, one line: how many passed, failed, and were not run. Exit status 0 if
-# all passed. Expects the programs and build/client to be built.
+# the end, why tests were skipped, and one line: how many passed, failed, and
+# were skipped. Exit status 0 if none failed. Expects the programs and
+# build/client to be built.
 #
-# From the environment: BIN, SOURCE and PATIENCE, see tests/helpers.bash.
+# From the environment: BIN, SOURCE and PATIENCE, see tests/helpers.bash (without
+# PATIENCE, it depends on how quick the machine is at the start); BATS; and
+# PART_SECONDS, how long each part may take.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+top=$PWD
 . tests/traits.bash
 
-bats=${BATS:-bats}
-version=$("$bats" --version 2>/dev/null) || version='Bats 0'
-if [ "$(printf '%s\n' 1.8 "${version#* }" | sort -V | head -n 1)" != 1.8 ]; then
-  echo "the tests need bats 1.8 or later, and here is: $version (make deps)" >&2
+# A shell that runs something in the background lets it ignore SIGINT. The tests
+# send SIGINT.
+if [ -n "$(trap -p INT)" ] && env --default-signal=INT true 2>/dev/null; then
+  exec env --default-signal=INT "$top/tests/run.sh" "$@"
+fi
+
+# Inside of bats, PATH may have the parts of bats first.
+bats=$(PATH=${BATS_SAVED_PATH:-$PATH} type -P "${BATS:-bats}") || bats=${BATS:-bats}
+version=$("$bats" --version 2>/dev/null) || version='none'
+if [ "$(printf '%s\n' 1.2 "${version#* }" | sort -V | head -n 1)" != 1.2 ]; then
+  echo "the tests need bats 1.2 or later, and here is: $version (make deps)" >&2
   exit 2
 fi
 
-# parts_of PROGRAM: its test files, a line for each part; the parts run at once.
-parts_of() {
-  local top=. parts
-  traits_of "$1"
-  tr '|' '\n' <<<"$parts"
-}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 
-# run_part PROGRAM N: writes what bats prints to $work.
-run_part() {
-  local files=() name
-  for name in $(parts_of "$1" | sed -n "$2p"); do
-    case $name in */*) files+=("$name") ;; *) files+=("tests/$name.bats") ;; esac
-  done
-  if [ "$1" = e_oneshot ]; then
-    export THREADS=yes
-    # With one worker, the order of its calls is known.
-    if [ "$2" = 2 ]; then export BIN=${BIN:-build}/one; fi
-  fi
-  EXAMPLE=$1 BATS_TEST_NAME_PREFIX="$1: " "$bats" --tap "${files[@]}" \
-    >"$work/$1.$2.running" 2>&1 </dev/null || true
-  mv "$work/$1.$2.running" "$work/$1.$2"
-}
-
-if [ "${1:-}" = --part ]; then
-  run_part "$2" "$3"
-  exit
+if ! strace -o /dev/null true 2>"$work/strace"; then
+  NO_STRACE="strace does not work here: $(head -n 1 "$work/strace")"
+  export NO_STRACE
+  echo "$NO_STRACE; the tests that need it are skipped" >&2
 fi
 
-work=$(mktemp -d)
-export work
-trap 'rm -rf "$work"' EXIT
+# 300 processes take 0.2 s on a quick machine; each 0.2 s more is a second more.
+if [ -z "${PATIENCE:-}" ]; then
+  before=${EPOCHREALTIME/[.,]/}
+  for _ in {1..300}; do (:); done
+  PATIENCE=$((2 + (${EPOCHREALTIME/[.,]/} - before) / 200000))
+  if [ "$PATIENCE" -gt 3 ]; then echo "a slow or busy machine: the tests wait $PATIENCE s" >&2; fi
+fi
+export PATIENCE
+
+# run_part PROGRAM FILES: writes what bats prints to $work/N.tap.
+run_part() {
+  local files=() name output=$work/$started
+  for name in $2; do
+    case $name in
+      in:*) export BIN=${BIN:-build}/${name#in:} ;;
+      */*) files+=("$name") ;;
+      *) files+=("tests/$name.bats") ;;
+    esac
+  done
+  mkdir "$output"
+  EXAMPLE=$1 KIT_RUN=$output timeout -k 5 "${PART_SECONDS:-$((PATIENCE * 100))}" \
+    "$bats" --tap "${files[@]}" >"$output.out" 2>&1 </dev/null ||
+    [ $? -ne 124 ] || echo "not ok 0 ends in time: ${files[*]}" >>"$output.out"
+  rm -rf "$output"
+  # An old bats knows no prefix.
+  sed -E "s/^((not )?ok [0-9]+ )/\1$1: /" "$output.out" >"$output.tmp"
+  mv "$output.tmp" "$output.tap"
+}
 
 # Prints a part for people. bats says first in which line a test failed; if the
 # test has said more than that, its own words are enough.
 readable='
 function flush() {
   if (failed == "") return
-  print "✗ " failed
-  for (i = 1; i <= lines; i++) if (!own || !internal[i]) shown(text[i])
+  print "✗ not true: " failed
+  for (i = 1; i <= lines; i++) if (!own || !internal[i]) print "    " text[i]
   failed = ""
 }
-function shown(line) { print "    " line }
 /^not ok / { flush(); sub(/^not ok [0-9]+ /, ""); failed = $0; lines = own = 0; next }
-/^ok .* # skip/ { flush(); sub(/^ok [0-9]+ /, ""); sub(/ # skip /, ": "); print "- " $0; next }
+/^ok .* # skip/ { flush(); sub(/^ok [0-9]+ /, ""); sub(/ # skip /, ": "); if (all) print "- " $0; next }
 /^ok / { flush(); sub(/^ok [0-9]+ /, ""); if (all) print "✓ " $0; next }
 /^#/ && failed != "" {
   text[++lines] = substr($0, 3)
@@ -74,27 +90,45 @@ function shown(line) { print "    " line }
 failed == "" { print }
 END { flush() }'
 
-jobs=()
+# show_ended: prints the parts that have ended, up to the first that has not.
+shown=0 started=0 pids=() names=()
+show_ended() {
+  while [ "$shown" -lt "$started" ] && ! kill -0 "${pids[shown]}" 2>/dev/null; do
+    if [ ! -e "$work/$shown.tap" ]; then
+      echo "not ok 0 ${names[shown]}: the shell of this part lives to its end" >"$work/$shown.tap"
+    fi
+    awk -v all=$(($# == 1)) "$readable" "$work/$shown.tap"
+    shown=$((shown + 1))
+  done
+}
+
+# The tests often wait, so that more of them than processors can run at once.
+at_once=$(($(nproc) + 7))
 for program in "$@"; do
-  for ((part = 1; part <= $(parts_of "$program" | wc -l); part++)); do
-    jobs+=("$program" "$part")
+  traits_of "$program"
+  IFS='|' read -r -a parts <<<"$parts"
+  for part in "${parts[@]}"; do
+    while [ "$(jobs -r -p | wc -l)" -ge "$at_once" ]; do
+      wait -n || true
+      show_ended "$@"
+    done
+    run_part "$program" "$part" &
+    pids+=($!) names+=("$program, $part")
+    started=$((started + 1))
   done
 done
-# The tests often wait, so that more of them than processors can run at once.
-printf '%s\n' "${jobs[@]}" | xargs -P $(($(nproc) + 7)) -n 2 tests/run.sh --part &
-
-for ((i = 0; i < ${#jobs[@]}; i += 2)); do
-  part=$work/${jobs[i]}.${jobs[i + 1]}
-  until [ -e "$part" ]; do sleep 0.05; done
-  awk -v all=$(($# == 1)) "$readable" "$part"
+while [ "$shown" -lt "$started" ]; do
+  wait "${pids[shown]}" || true
+  show_ended "$@"
 done
-wait
 
-count() { cat "$work"/*.[123] | grep -c -E "$1" || true; }
+cat "$work"/*.tap >"$work/all"
+count() { grep -c -E "$1" "$work/all" || true; }
 passed=$(count '^ok [0-9]+ [^#]*$')
 failed=$(count '^not ok ')
 skipped=$(count '^ok .* # skip')
 echo
-grep -h '^not ok ' "$work"/*.[123] | sed -E 's/^not ok [0-9]+ /failed: /' || true
+sed -n -E 's/^not ok [0-9]+ /failed: /p' "$work/all"
+sed -n -E 's/^ok .* # skip //p' "$work/all" | sort | uniq -c | sed -E 's/^ *([0-9]+) /skipped: \1, because: /'
 echo "$passed passed, $failed failed, $skipped skipped"
-[ "$passed" -gt 0 ] && [ "$failed" -eq 0 ] && ! grep -q 'skip not run' "$work"/*.[123]
+[ "$passed" -gt 0 ] && [ "$failed" -eq 0 ] && ! grep -q 'skip not run' "$work/all"

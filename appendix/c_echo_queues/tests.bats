@@ -35,7 +35,7 @@ is_stalled() {
   local size
   size=$(wc -c <"$err")
   grep -q -s -E '^tfd:.* events: +1c ' "/proc/$server/fdinfo/"* || return 1
-  read -r -t 0.2 -u "$never" || true
+  sleep 0.2
   [ "$(wc -c <"$err")" -eq "$size" ]
 }
 

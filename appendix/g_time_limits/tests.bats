@@ -10,30 +10,28 @@ limit=1000
 
 setup_file() { build_with "$limit"; }
 
-# build_with MS: builds the program with this limit in $BATS_FILE_TMPDIR/MS.
+# build_with MS: builds the program with this limit in $run_dir/MS.
 build_with() {
-  mkdir "$BATS_FILE_TMPDIR/$1"
+  mkdir "$run_dir/$1"
   "${CC:-cc}" -O2 ${SANITIZED:+-fsanitize=address,undefined} "-DLIMIT_MS=$1" \
-    -o "$BATS_FILE_TMPDIR/$1/$EXAMPLE" \
+    -o "$run_dir/$1/$EXAMPLE" \
     "$BATS_TEST_DIRNAME/server.c"
 }
 
 # short: use the program with the short limit.
-short() { bin=$BATS_FILE_TMPDIR/$limit; }
+short() { bin=$run_dir/$limit; }
 
 # start_short_with_20_MB: the same, with a response of 20,000,000 bytes.
 start_short_with_20_MB() {
   local compiler=${CC:-cc}
-  local CC=$dir/cc BATS_RUN_TMPDIR=$dir
+  local CC=$dir/cc run_dir=$dir
   printf '#!/bin/sh\nexec %s -DLIMIT_MS=%s "$@"\n' "$compiler" "$limit" >"$CC"
   chmod +x "$CC"
   start_with_20_MB
 }
 
-now() { echo $((${EPOCHREALTIME/./} / 1000)); }
-
 # pass MS: waits.
-pass() { read -r -t "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))" -u "$never" || true; }
+pass() { sleep "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))"; }
 
 # assert_limit SINCE: the server closes the connection LIMIT_MS after SINCE, not
 # earlier, and says so.
@@ -212,7 +210,7 @@ read_slowly() {
     skip 'this needs 10,000 descriptors: ulimit -n'
   look='close_due: MAX_EVENTS'
   build_with 2000
-  bin=$BATS_FILE_TMPDIR/2000
+  bin=$run_dir/2000
   start_server bash -c 'exec "$@" >&2' bash
   hold_client -n 9500 send 'GET / HT'
   suspend_server
