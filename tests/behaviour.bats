@@ -149,7 +149,7 @@ survives() {
 
 @test "names the call that fails at the start, and exits with status 1" {
   look='the call itself, in open_listener or main'
-  # shellcheck disable=SC2046
+  # shellcheck disable=SC2086
   assert_names_failures socket setsockopt bind listen ${trait[start_calls]}
 }
 

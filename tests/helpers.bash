@@ -27,6 +27,7 @@ top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 declare -gA trait
 source_of() { (traits_of "$1" && echo "$source"); }
 read_traits() {
+  # shellcheck disable=SC2086
   local name $traits
   traits_of "${EXAMPLE:-}"
   for name in $traits; do trait[$name]=${!name}; done
@@ -226,6 +227,7 @@ start_server() {
     local look='open_listener and main'
     fail "the server prints 'listening: ...' within $PATIENCE s" \
       "$(what_happened || echo 'it did not')"
+    return 1
   fi
   descriptors_at_start=$(descriptors)
 }

@@ -24,8 +24,8 @@ fi
 
 # Inside of bats, PATH may have the parts of bats first.
 bats=$(PATH=${BATS_SAVED_PATH:-$PATH} type -P "${BATS:-bats}") || bats=${BATS:-bats}
-version=$("$bats" --version 2>/dev/null) || version='none'
-if [ "$(printf '%s\n' 1.2 "${version#* }" | sort -V | head -n 1)" != 1.2 ]; then
+version=$("$bats" --version 2>/dev/null) || version=none
+if [ "$version" = none ] || [ "$(printf '%s\n' 1.2 "${version#* }" | sort -V | head -n 1)" != 1.2 ]; then
   echo "the tests need bats 1.2 or later, and here is: $version (make deps)" >&2
   exit 2
 fi

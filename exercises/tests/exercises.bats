@@ -43,7 +43,7 @@ exercise() {
     run make -s "grade$n"
     [ "$status" -ne 0 ]
     echo "$output"
-    [[ $output == *' tests pass'*"✗ ex$n: "*"${subject[n]}"*'look at'* ]]
+    [[ $output == *' tests pass'*"✗ not true: ex$n: "*"${subject[n]}"*'look at'* ]]
   done
 }
 
