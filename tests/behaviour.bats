@@ -108,7 +108,7 @@ survives() {
   look='the use of READ_SIZE and MAX_REQUEST'
   start_traced recvfrom
   start_client send GET wait fill 8185 send '\r\n\r\n' read
-  wait_for grep -q 'recvfrom.* = 3$' "$trace"
+  assert_trace '^recvfrom.* = 3$' 'a recv that returns 3 bytes'
   release "$client"
   assert_response_of "$client"
   served

@@ -5,21 +5,32 @@ load helpers
 
 setup_file() { probe; }
 
-# O_NONBLOCK is 04000 in the flags that the kernel shows, in octal.
-@test "has only non-blocking sockets" {
-  local fd
-  look='open_listener and accept_connection: SOCK_NONBLOCK'
+# assert_flag OCTAL NAME WHAT: the kernel shows this flag for every
+# descriptor that the server has opened, if its link begins with NAME.
+assert_flag() {
+  local fd flags
   start_server
   hold_client
   wait_for has_descriptors $((descriptors_at_start + 1))
   for fd in "/proc/$server/fd/"*; do
-    if [[ $(readlink "$fd") != socket:* ]]; then continue; fi
     # The terminal may have passed one on, with exec 9<>/dev/tcp/...
-    if [ "$fd" -ef "/proc/$BASHPID/fd/${fd##*/}" ]; then continue; fi
-    grep -q -E '^flags:.*[4-7][0-7]{3}$' "/proc/$server/fdinfo/${fd##*/}" ||
-      fail 'every socket is non-blocking' "descriptor ${fd##*/} blocks"
+    if [[ ${fd##*/} -le 2 || $(readlink "$fd") != $2* ]] ||
+      [ "$fd" -ef "/proc/$BASHPID/fd/${fd##*/}" ]; then continue; fi
+    flags=$(awk '/^flags:/ { print $2 }' "/proc/$server/fdinfo/${fd##*/}")
+    [ $((8#$flags & 8#$1)) -ne 0 ] ||
+      fail "$3" "descriptor ${fd##*/} is not: $(readlink "$fd")"
   done
   stop_server
+}
+
+@test "has only non-blocking sockets" {
+  look='open_listener and accept_connection: SOCK_NONBLOCK'
+  assert_flag 4000 socket: 'every socket is non-blocking'
+}
+
+@test "passes no descriptor on to a program that it starts (close-on-exec)" {
+  look='open_listener, accept_connection and main: SOCK_CLOEXEC, EPOLL_CLOEXEC'
+  assert_flag 2000000 '' 'every descriptor is close-on-exec'
 }
 
 @test "serves a client beside 300 silent ones" {
@@ -80,12 +91,10 @@ setup_file() { probe; }
 
 # --- More clients than descriptors: only these clients may suffer ----------
 
-assert_shortage() { assert_said "^accept4?: $EMFILE"; }
-
 # assert_shortage_is_bearable: while it lasts, the server sleeps, says it once,
 # and serves the clients that it has.
 assert_shortage_is_bearable() {
-  look='accept_connection: EMFILE, and main'
+  look='accept_connection: the shortage; main and retry_accept'
   assert_sleeps
   local before
   before=$(now)
@@ -96,23 +105,24 @@ assert_shortage_is_bearable() {
   assert_lines_said 2
 }
 
-# fill_up: takes clients until accept4 fails. The first of them, $accepted,
-# still has to send the end of its request; its output is in $first_answer.
+# fill_up PATTERN: takes clients until the server writes this. The first of them,
+# $accepted, still has to send the end of its request.
 fill_up() {
   look='accept_connection: EMFILE'
   start_client send 'GET / HT' wait drip 'TP/1.0\r\n\r\n' read
   await_ready
-  accepted=$client accepted_answer=$answer
+  accepted=$client
+  local accepted_answer=$answer
   hold_client -n 30
   crowd=$client
-  assert_shortage
+  assert_said "$1"
   answer=$accepted_answer
 }
 
 @test "more clients than descriptors: they wait until others leave" {
   did='the server may have 20 descriptors'
   start_server bash -c 'ulimit -n 20; exec "$@"' bash
-  fill_up
+  fill_up "^accept4?: $EMFILE"
   assert_shortage_is_bearable
   release "$crowd"
   assert_curl_is_answered
@@ -123,7 +133,7 @@ fill_up() {
 @test "more clients than descriptors, the highest one in use from the start: they wait" {
   did='the server may have 20 descriptors, and inherits the last one'
   start_server bash -c 'ulimit -n 20; exec "$@" 19</dev/null' bash
-  fill_up
+  fill_up "^accept4?: $EMFILE"
   assert_shortage_is_bearable
   release "$crowd"
   assert_curl_is_answered
@@ -136,10 +146,19 @@ fill_up() {
   hold_client -n 5
   prlimit --pid "$server" --nofile=$((descriptors_at_start + 10)):100
   did="$did; the test lowers the limit of descriptors"
-  fill_up
+  fill_up "^accept4?: $EMFILE"
   assert_shortage_is_bearable
   did="$did; the test raises the limit again"
   prlimit --pid "$server" --nofile=100:100
   assert_curl_is_answered
+  stop_server
+}
+
+@test "a full table, and clients that come without end: others are served" {
+  change table -e 's/^#define MAX_DESCRIPTORS .*/#define MAX_DESCRIPTORS 12/'
+  start_traced accept4 -e inject=accept4:retval=50:when=2+
+  did='the table has 12 entries; strace lets each accept4 but the first return 50'
+  fill_up '^table full'
+  assert_shortage_is_bearable
   stop_server
 }

@@ -39,15 +39,26 @@ at_start=${trait[epoll_ctls]}
   assert_said '^epoll_wait: Bad address'
 }
 
-@test "the listener cannot be watched again: the server says so and exits with status 1" {
-  local when
-  look='accept_connection and main: the listener, EPOLL_CTL_MOD'
-  for when in $((at_start + 1)) $((at_start + 2)); do
-    start_traced accept4,epoll_ctl -e inject=accept4:error=EMFILE \
-      -e "inject=epoll_ctl:error=ENOMEM:when=$when"
-    did='strace lets accept4 fail, and then epoll_ctl for the listener'
-    start_client
-    assert_server_exits 1
-    assert_said "^epoll_ctl: $ENOMEM"
-  done
+# accept4 fails, and then a call of epoll_ctl for the listener, the WHENth.
+start_with_shortage() {
+  start_traced accept4,epoll_ctl -e inject=accept4:error=EMFILE:when=1 \
+    -e "inject=epoll_ctl:error=ENOMEM:when=$1"
+  did='strace lets accept4 fail, and then epoll_ctl for the listener'
+}
+
+@test "the listener cannot be removed in a shortage: the server says so and exits with status 1" {
+  look='accept_connection: EPOLL_CTL_DEL'
+  start_with_shortage $((at_start + 1))
+  start_client
+  assert_server_exits 1
+  assert_said "^epoll_ctl: $ENOMEM"
+}
+
+@test "the listener cannot be watched again: the server tries again after a second" {
+  local -x PATIENCE=$((PATIENCE + 2))
+  look='retry_accept: EPOLL_CTL_ADD fails'
+  start_with_shortage $((at_start + 2))
+  assert_answer send "$request" read
+  assert_lines_said 1
+  stop_server
 }

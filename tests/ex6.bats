@@ -13,6 +13,14 @@ load helpers
   assert_count 1 TCP_NODELAY 'one call of setsockopt with TCP_NODELAY'
 }
 
+@test "sets TCP_NODELAY before it listens, so that every client inherits it" {
+  look='open_listener: the order of the calls'
+  start_traced setsockopt,listen
+  stop_server
+  calls | sed '/^listen/q' | grep -q TCP_NODELAY ||
+    fail 'setsockopt with TCP_NODELAY, then listen' 'listen comes first'
+}
+
 @test "answers over connections that have inherited TCP_NODELAY" {
   look='open_listener: TCP_NODELAY before the first accept4'
   start_preloaded tests/nodelay.c

@@ -56,6 +56,14 @@ accept=${trait[accept]}
 }
 said_again() { [ "$(grep -c '^accept' "$err")" -ge 2 ]; }
 
+@test "accept fails with EINVAL, because the listener is gone: says so and exits with status 1" {
+  start_failing "$accept" EINVAL 1+
+  start_client
+  assert_server_exits 1
+  assert_said '^accept4?: Invalid argument'
+  assert_lines_said 1
+}
+
 @test "recv fails with ECONNRESET: it costs one client" { survives_failure recvfrom ECONNRESET; }
 @test "recv fails with ETIMEDOUT: it costs one client" { survives_failure recvfrom ETIMEDOUT; }
 @test "send fails with EPIPE: it costs one client" { survives_failure sendto EPIPE; }

@@ -81,7 +81,7 @@ start_in_mode() {
 }
 trace_in_mode() {
   export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
-  start_in_mode "$1" strace -D -o "$trace" -e "trace=$2" -e signal=none "${@:3}"
+  start_in_mode "$1" strace -D -o "$trace" -e "trace=$2" -e signal=INT,TERM "${@:3}"
 }
 
 # start_impatient MODE: the clock gives a client one second instead of ten.
