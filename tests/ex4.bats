@@ -13,7 +13,7 @@ load helpers
 }
 
 @test "uses EPOLLET in every registration" {
-  look='every mask: the third argument of watch'
+  look='the fourth argument of each call of watch'
   start_traced epoll_ctl
   assert_answer send "$request" read
   assert_answer send "$request" read

@@ -92,11 +92,11 @@ report() {
 # some_calls: the calls around the wrong one, or the last ones.
 some_calls() {
   calls | awk -v wrong="${wrong_call:-0}" '
-    { call[NR] = length($0) > 88 ? substr($0, 1, 87) "…" : $0 }
+    { call[NR] = length($0) > 98 ? substr($0, 1, 97) "…" : $0 }
     END {
       last = wrong && wrong + 3 < NR ? wrong + 3 : NR
       first = last > 8 ? last - 7 : 1
-      print first " to " last " of " NR " traced ones (recvfrom is recv, sendto is send):"
+      print first " to " last " of the " NR " traced (recvfrom is recv, sendto is send):"
       for (i = first; i <= last; i++) print (i == wrong ? "→ " : "  ") call[i]
     }'
   if [ -z "$wrong_call" ] && [ -n "$(tail -c 1 "$trace")" ]; then
@@ -107,17 +107,16 @@ some_calls() {
 # calls: the trace in one form, without the numbers of threads: strace 5.10 says
 # {EPOLLIN, {u32=5 where later ones say {events=EPOLLIN, data={u32=5.
 calls() {
-  [ ! -e "$trace" ] || sed -E -e 's/^[0-9]+ +//' -e '/^(---|\+\+\+)/d' \
+  [ ! -e "$trace" ] || sed -E -e 's/^[0-9]+ +//; s/\) +=/) =/; /^(---|\+\+\+)/d' \
     -e 's/\{(EPOLL[A-Z_|]*|0), \{/{events=\1, data={/g' "$trace"
 }
 
 # function_of_call CALL: where the examples make it.
 function_of_call() {
   case $1 in
-    accept*) echo 'main and accept_connection' ;;
+    accept*) echo 'main: the loop around accept, and accept_connection' ;;
     EPOLL_CTL_ADD*) echo accept_connection ;;
-    recv*) echo 'read_request and is_complete' ;;
-    *EPOLLOUT* | 'TCP_CORK 1') echo read_request ;;
+    recv* | *EPOLLOUT* | 'TCP_CORK 1') echo read_request ;;
     write*) echo print_request ;;
     send* | *'CTL_MOD 0' | *'CTL_MOD EPOLLET' | shutdown* | 'TCP_CORK 0')
       echo send_response ;;
@@ -125,23 +124,16 @@ function_of_call() {
   esac
 }
 
-# end_of_connection: where the examples end a connection after its response.
-end_of_connection() {
-  case $EXAMPLE in
-    ex1 | ex2) echo 'main: close' ;;
-    *) echo 'send_response: shutdown, in both directions; main: close' ;;
-  esac
-}
-
 # look_at_last_call: makes $look the function with the last call of the trace.
 look_at_last_call() {
   local last
-  if grep -s -q '^connect: ' "$dir/client_err" && ! server_ended; then
-    look=open_listener
-    return
-  fi
   last=$(calls | grep -o -E '^(accept|recv|send|shutdown)' | tail -n 1)
-  [ -z "$last" ] || look="$(function_of_call "$last") (the calls above end there)"
+  case $last in
+    '') return ;;
+    recv) look='read_request and is_complete' ;;
+    *) look=$(function_of_call "$last") ;;
+  esac
+  look+=' (the calls above end there)'
 }
 
 section() {
@@ -190,12 +182,12 @@ listens_or_ended() {
   server_ended
 }
 
-# try_ports COMMAND...: runs it with $port free; again if somebody was quicker.
+# try_ports FUNCTION ARGUMENT...: gives it a $port; another one if it is in use.
 try_ports() {
   local tries
   for tries in {1..20}; do
     port=$((10000 + RANDOM % 20000))
-    "$@"
+    "$1" "$port" "${@:2}"
     grep -q -E "^(bind|listen): $EADDRINUSE" "$err" || return 0
   done
 }
@@ -203,17 +195,13 @@ try_ports() {
 # start_on PORT [COMMAND...]: starts the program on PORT, as the argument of
 # COMMAND if there is one. Its stdout may not grow beyond 20 MB.
 start_on() {
-  port=$1
-  launch "${@:2}"
-}
-launch() {
   : >"$err" # An earlier server may have written here.
   (
     trap - INT
     cd "$dir"
     ulimit -S -f 20480
     export KIT_TEST=$dir
-    exec "$@" "$bin/$EXAMPLE" "$port"
+    exec "${@:2}" "$bin/$EXAMPLE" "$1"
   ) >"$out" 2>"$err" 3>&- &
   server=$!
   started=$SECONDS
@@ -222,7 +210,7 @@ launch() {
 
 # start_server [COMMAND...]: the same on a free port. Sets $server and $port.
 start_server() {
-  try_ports launch "$@"
+  try_ports start_on "$@"
   if ! grep -q '^listening' "$err"; then
     local look='open_listener and main'
     fail "the server prints 'listening: ...' within $PATIENCE s" \
@@ -254,8 +242,8 @@ start_with_failure() {
   try_ports fail_at_start "$@"
 }
 fail_at_start() {
-  run timeout -s KILL $((PATIENCE * 3)) strace -o "$trace" -e "inject=$1" \
-    "$bin/$EXAMPLE" "$port" "${@:2}"
+  run timeout -s KILL $((PATIENCE * 3)) strace -o "$trace" -e "inject=$2" \
+    "$bin/$EXAMPLE" "$1" "${@:3}"
   echo "$output" >"$err"
 }
 
@@ -296,7 +284,7 @@ assert_port_taken() {
 skip_where_refused() {
   local file=$run_dir/refused
   if [ ! -e "$file" ]; then
-    try_ports launch
+    try_ports start_on
     grep "^$1" "$err" >"$file" || true
     kill -KILL "$server" 2>/dev/null || true
     wait "$server" 2>/dev/null || true
@@ -362,17 +350,12 @@ ended_with() {
   fi
 }
 
-# exit_status: the status of a server that has ended.
-exit_status() {
-  local status=0
-  wait "$server" 2>/dev/null || status=$?
-  echo "$status"
-}
-
 # what_happened: says how the server ended; fails if it runs.
 what_happened() {
+  local status=0
   server_ended || return 1
-  echo "the server ended $(ended_with "$(exit_status)")"
+  wait "$server" 2>/dev/null || status=$?
+  echo "the server ended $(ended_with "$status")"
 }
 
 # assert_server_exits STATUS [SECONDS]: it ends by itself, with this status,
@@ -537,7 +520,7 @@ serve_queued() {
   answered=$(grep -o 'Hello, world!' "$answer" | wc -l)
   if server_ended; then look=main; fi
   [ "$answered" -eq "$1" ] || fail "$1 answers" \
-    "$(what_happened || echo "$answered answers, then none for $PATIENCE s")"
+    "$(what_happened || echo "$answered, then none for $PATIENCE s")"
 }
 
 # --- Assertions -------------------------------------------------------------
@@ -573,7 +556,7 @@ assert_response() {
   expected_response >"$dir/expected"
   if cmp -s "$dir/expected" "$1"; then
     if [ -z "${client_status:-}" ] || [ "$client_status" -eq 0 ]; then return; fi
-    look=$(end_of_connection)
+    look='what ends a connection: close in main; in send_response, shutdown'
     fail 'the server ends the connection after its response' "$(unanswered)"
   fi
   if [ -s "$1" ]; then
@@ -708,7 +691,9 @@ assert_calls() {
   if [ "$i" -eq $# ]; then return; fi
   other=${lines[i]#* } wrong_call=${lines[i]%% *}
   look=$(function_of_call "$call")
-  if [ -n "$other" ] && [ "$(function_of_call "${other#message: }")" != "$look" ]; then
+  # The call is missing, if the next one is right.
+  if [ -n "$other" ] && [ "$other" != "${*:i+2:1}" ] &&
+    [ "$(function_of_call "${other#message: }")" != "$look" ]; then
     look+=", or $(function_of_call "${other#message: }")"
   fi
   [ "$call" != "$before" ] || call+=' again'
@@ -760,6 +745,7 @@ start_failing() {
   look=${look:-what follows $(called "${1#\?}")}
   start_traced "$1" -e "inject=$1:error=$2:when=${3:-1}"
   did="strace lets call ${3:-1} of $(called "${1#\?}") fail with $2"
+  did=${did/call 1+/each call}
 }
 
 # survives_failure CALL ERROR [WHEN]: that costs at most one client and one line;

@@ -6,7 +6,7 @@ load helpers
 setup_file() { probe; }
 
 @test "never uses EPOLLET" {
-  look='every mask: the third argument of watch'
+  look='the fourth argument of each call of watch'
   start_traced epoll_ctl
   assert_answer send "$request" read
   stop_server

@@ -13,7 +13,7 @@ setup_file() { probe; }
     assert_answer send "$request" read
   done
   assert_no_leak
-  look='accept_connection: the state of a new client'
+  look='accept_connection: the state of a new client; print_request'
   [ "$(grep -c 'GET / HTTP/1.0' "$out")" -eq 20 ] ||
     fail 'it prints 20 requests' "$(grep -c 'GET / HTTP/1.0' "$out") requests"
   stop_server
