@@ -23,6 +23,16 @@ survives() {
   fi
 }
 
+# costs_nothing_else LINE ACTION...: a client that does this gets no answer; the
+# server writes this line.
+costs_nothing_else() {
+  start_server
+  client "${@:2}"
+  assert_no_answer
+  assert_said "$1"
+  survives
+}
+
 @test "answers curl with the article's 114 bytes" {
   look='send_response, and the response itself'
   start_server
@@ -55,6 +65,13 @@ survives() {
   served
 }
 
+# is_answered ACTION...: a client that does this is answered.
+is_answered() {
+  start_server
+  assert_answer "$@"
+  served
+}
+
 @test "answers a request that arrives byte by byte, once" {
   look='read_request and is_complete'
   start_server
@@ -65,16 +82,12 @@ survives() {
 
 @test "accepts a blank line without carriage returns" {
   look=is_complete
-  start_server
-  assert_answer drip 'GET / HTTP/1.0\n\n' read
-  served
+  is_answered drip 'GET / HTTP/1.0\n\n' read
 }
 
 @test "accepts a blank line with a carriage return after a bare newline" {
   look=is_complete
-  start_server
-  assert_answer drip 'GET / HTTP/1.0\n\r\n' read
-  served
+  is_answered drip 'GET / HTTP/1.0\n\r\n' read
 }
 
 @test "answers a request of 8,192 bytes" {
@@ -88,20 +101,12 @@ survives() {
 
 @test "refuses a request of 8,193 bytes" {
   look='the use of MAX_REQUEST'
-  start_server
-  client fill 8189 send '\r\n\r\n' read
-  assert_no_answer
-  assert_said '^no complete request in 8192 bytes'
-  survives
+  costs_nothing_else '^no complete request in 8192 bytes' fill 8189 send '\r\n\r\n' read
 }
 
 @test "refuses 300,000 bytes without a blank line" {
   look='the use of MAX_REQUEST'
-  start_server
-  client fill 300000 read
-  assert_no_answer
-  assert_said '^no complete request in 8192 bytes'
-  survives
+  costs_nothing_else '^no complete request in 8192 bytes' fill 300000 read
 }
 
 @test "asks recv for 1,024 bytes at most, and never for more than 8,192 in all" {
@@ -155,9 +160,7 @@ survives() {
 
 @test "answers a client that half-closes after its request" {
   look=read_request
-  start_server
-  assert_answer send "$request" finish read
-  served
+  is_answered send "$request" finish read
 }
 
 @test "answers a request that arrives together with the half-close" {
@@ -175,27 +178,17 @@ survives() {
 
 @test "closes the connection of a client that half-closes without a request" {
   look='read_request: recv returns 0'
-  start_server
-  client send 'GET / HT' finish read
-  assert_no_answer
-  assert_said '^no complete request in 8 bytes'
-  survives
+  costs_nothing_else '^no complete request in 8 bytes' send 'GET / HT' finish read
 }
 
 @test "closes the connection of a client that leaves before its request" {
   look='read_request: recv returns 0'
-  start_server
-  client
-  assert_said '^no complete request in 0 bytes'
-  survives
+  costs_nothing_else '^no complete request in 0 bytes'
 }
 
 @test "closes the connection of a client that leaves in its request" {
   look='read_request: recv returns 0'
-  start_server
-  client send 'GET / HT'
-  assert_said '^no complete request in 8 bytes'
-  survives
+  costs_nothing_else '^no complete request in 8 bytes' send 'GET / HT'
 }
 
 @test "prints one line for a client that resets in its request" {

@@ -60,7 +60,7 @@ assert_flag() {
   client -n 20 send "$request$(printf 'x%.0s' {1..20000})" read
   [ ! -s "$dir/client_err" ] ||
     fail '20 responses, each followed by a clean end of the stream' \
-      "$(sort "$dir/client_err" | uniq -c)"
+      "the clients say: $(sort "$dir/client_err" | uniq -c)"
   [ "$(grep -c 'Hello, world!' "$dir/answer")" -eq 20 ] ||
     fail '20 responses' "$(grep -c 'Hello, world!' "$dir/answer") responses"
   assert_no_leak

@@ -84,7 +84,7 @@ function flush() {
 /^ok / { flush(); sub(/^ok [0-9]+ /, ""); if (all) print "✓ " $0; next }
 /^#/ && failed != "" {
   text[++lines] = substr($0, 3)
-  internal[lines] = /^# (\(from|\(in test| from| in test|  `)/
+  internal[lines] = /^# (\(from|\(in test| from| in test|  `|.*helpers\.bash: line [0-9]+:)/
   if (!internal[lines]) own = 1
   next
 }

@@ -39,7 +39,7 @@ KERNEL_HEADERS = -idirafter /usr/include -idirafter /usr/include/$(shell uname -
 musl: $(TEST_TOOLS) $(APPENDIX_TOOLS)
 	@$(MAKE) --no-print-directory O=build/musl/ CC=musl-gcc \
 	  CFLAGS='-O2 $(WARNINGS) $(KERNEL_HEADERS)' built
-	BIN=build/musl PATIENCE=10 tests/run.sh $(EXAMPLES) $(APPENDIX)
+	CC=musl-gcc BIN=build/musl PATIENCE=10 tests/run.sh $(EXAMPLES) $(APPENDIX)
 
 SOURCES = $(wildcard ex?_*/*.c appendix/*/*.c */*.c)
 SCRIPTS = .ci/run $(wildcard */*.sh */*.bash */*.bats */*/*.sh */*/*.bash */*/*.bats)

@@ -122,7 +122,7 @@ copy_kit() {
 }
 
 @test "a zombie does not run" {
-  sh -c 'true & echo $! >"$1"; exec sleep 5' sh "$dir/pid" 3>&- &
+  sh -c 'sleep 0.2 & echo $! >"$1"; exec sleep 9' sh "$dir/pid" 3>&- &
   wait_for test -s "$dir/pid"
   server=$(<"$dir/pid")
   wait_for grep -q '^State:.Z' "/proc/$server/status"
