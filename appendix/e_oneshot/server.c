@@ -2,13 +2,14 @@
  * Appendix E: many clients, four threads, one epoll instance.
  *
  * Shows: EPOLLONESHOT. All threads wait for all clients. The first event of a
- * descriptor disables it: epoll reports nothing more about it until the thread
- * that got the event arms it again. So two threads never have the same client.
- * The descriptor is disabled, not removed: EPOLL_CTL_MOD arms it, and
+ * descriptor disables it: epoll reports nothing more about it, not even a
+ * reset, until a thread arms it again. So two threads never have the same
+ * client. The descriptor is disabled, not removed: EPOLL_CTL_MOD arms it, and
  * EPOLL_CTL_ADD would fail with EEXIST.
  *
  * New since example 3: EPOLLONESHOT in every registration, and four threads,
- * the workers, that run the loop. A worker arms a descriptor last: after that,
+ * the workers, that run the loop. read_request and send_response only return
+ * what to wait for next, because a worker arms a descriptor last: after that,
  * another worker may have it.
  *
  * Try it: make e_oneshot && strace -f -e trace=recvfrom ./e_oneshot, and
@@ -22,8 +23,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,28 +32,28 @@
 #include <unistd.h>
 
 /* A longer request is refused: without a limit, one client could fill the
-   memory. Real requests are shorter than this. */
+   memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
 /* Bytes requested per recv, as in the article. A long request needs several
    calls. */
 #define READ_SIZE 1024
 
-/* Events taken per epoll_wait. With more than one, a client could wait for a
-   busy worker while another worker sleeps. */
-#define MAX_EVENTS 1
-
-/* Usually one for each processor. The tests also build the program with 1. */
+/* Threads: usually one for each processor. The tests also use a program with
+   one. */
 #ifndef WORKERS
 #define WORKERS 4
 #endif
 
 /* Entries in the table of clients. A process may usually have fewer
-   descriptors: ulimit -n prints the limit. */
-#define MAX_DESCRIPTORS 65536
+   descriptors: ulimit -n prints the limit. The table takes 128 MiB of virtual
+   memory. With 65,536 entries, the program would not start where virtual memory
+   is limited to 400,000 KiB (ulimit -v 400000). */
+#define MAX_DESCRIPTORS 16384
 
-/* Length of the accept queue. The article uses 1. The kernel reduces it to
-   net.core.somaxconn, if it is larger. */
+/* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
+   library: 4,096 in glibc, 128 in musl. If net.core.somaxconn is smaller, the
+   kernel uses that value. */
 #define BACKLOG SOMAXCONN
 
 static const char response[] =
@@ -69,18 +68,20 @@ struct connection {
     char request[MAX_REQUEST];
 };
 
-/* One entry for each descriptor: 513 MiB of virtual memory. The kernel provides
-   only the pages that the program touches, usually one (4 KiB) per client. */
+/* One entry for each descriptor. The kernel provides only the pages that the
+   program touches: usually one (4 KiB) per client. With transparent huge pages,
+   a page has 2 MiB. */
 static struct connection connections[MAX_DESCRIPTORS];
 
-/* True from the moment when accept4 fails for lack of descriptors or memory,
-   until a worker has waited for a second without an event. Atomic, because all
-   workers use it. */
-static atomic_bool shortage;
+/* True from the moment when descriptors, memory or table entries run out, until
+   a second has passed without an event. So there is at most one message per
+   second. */
+static bool shortage;
 
-/* A worker holds this lock while it gives a descriptor away, and while it takes
-   one over. So it sees what the worker before it has written to the connection.
-   C promises this for a lock. It knows nothing of epoll. */
+/* C promises that a thread sees what another one has written only if both use
+   the same lock, and it knows nothing of epoll. So a worker holds this lock all
+   the time, with two exceptions: while it waits, and while it serves a client,
+   because EPOLLONESHOT promises that no other worker has this client. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* What a worker needs. */
@@ -95,27 +96,6 @@ static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
-}
-
-/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
-   closes all descriptors. */
-static void end(int signal_number)
-{
-    (void)signal_number;
-    _exit(EXIT_SUCCESS);
-}
-
-/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
-static void catch_signals(void)
-{
-    const struct sigaction action = {.sa_handler = end};
-    if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1)
-        die("sigaction");
-    /* A program inherits the set of blocked signals. sa_mask is empty, so
-       this blocks none. */
-    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
-        die("sigprocmask");
 }
 
 /* Returns the port given on the command line, or 8080. */
@@ -135,7 +115,10 @@ static in_port_t port_argument(int argc, char *argv[])
 /* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    /* SOCK_CLOEXEC: if this program starts another one, that one does not get
+       the listener. Otherwise the port would stay in use after our end. */
+    int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int listener = socket(AF_INET, type, 0);
     if (listener == -1) die("socket");
 
     /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
@@ -160,8 +143,8 @@ static bool is_complete(const char *request, size_t length)
 
 /* fwrite, because a request may contain NUL bytes. fflush, so that output
    appears at once even through a pipe. As in the article, without the last two
-   bytes: usually they are part of the blank line. The lock keeps the requests
-   of two workers apart. */
+   bytes: usually they are part of the blank line. The lock of stdout keeps the
+   requests of two workers apart. */
 static void print_request(const char *request, size_t length)
 {
     flockfile(stdout);
@@ -172,59 +155,61 @@ static void print_request(const char *request, size_t length)
     funlockfile(stdout);
 }
 
-/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD).
-   Both arm fd for one event. After that, another worker may have fd. */
+/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD). The
+   mask contains the events to wait for. epoll_wait returns data.fd with each
+   event. Both arm fd for one event: after that, another worker may have it. */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events | EPOLLONESHOT, .data.fd = fd};
-    pthread_mutex_lock(&lock);
-    int result = epoll_ctl(epoll, operation, fd, &event);
-    pthread_mutex_unlock(&lock);
-    return result;
+    return epoll_ctl(epoll, operation, fd, &event);
 }
 
-/* close also ends the registration. Another worker's accept4 may return the
-   same descriptor immediately. */
-static void close_connection(int fd)
-{
-    pthread_mutex_lock(&lock);
-    close(fd);
-    pthread_mutex_unlock(&lock);
-}
-
-/* A failure that concerns one client costs that client only. */
-static void lose(int fd, const char *call)
+/* For a failure that concerns one client: prints the call and the reason, and
+   closes that client's connection. close also ends the registration. */
+static void drop(int fd, const char *call)
 {
     perror(call);
-    close_connection(fd);
+    close(fd);
 }
 
-/* Accepts one client. Returns false if descriptors or memory are short: then
-   the listener stays disabled. */
+/* Accepts one client. Returns false in a shortage: then the listener stays
+   disabled. */
 static bool accept_connection(int epoll, int listener)
 {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    /* SOCK_CLOEXEC: another program that we start does not get this descriptor.
+       With a copy of it there, close would not end the registration. */
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    /* The queue is empty. If the listener were blocking, accept4 would sleep
+       here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return true;
-    /* The client gave up while it was in the queue: take the next one. */
+    /* A connection was aborted in the queue: take the next one. Linux accepts
+       a connection that the client has reset, and recv fails. Other systems
+       report the reset here. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
-    if (fd == -1) {
-        /* Out of descriptors or memory. The client stays in the queue, so
-           epoll would report it again and again: do not arm the listener. work
+    /* The listener was shut down: accept4 cannot succeed any more. */
+    if (fd == -1 && errno == EINVAL) die("accept4");
+    if (fd == -1 || fd >= MAX_DESCRIPTORS) {
+        /* Usually too many clients. Some are still in the queue, and epoll
+           would report them again and again: do not arm the listener. A worker
            tries again later. */
-        if (!atomic_exchange(&shortage, true)) perror("accept4");
+        if (!shortage && fd == -1) perror("accept4");
+        if (!shortage && fd >= 0) fputs("table full: client refused\n", stderr);
+        if (fd >= 0) close(fd);
+        shortage = true;
         return false;
     }
-    if (fd >= MAX_DESCRIPTORS) {
-        fputs("table full: client refused\n", stderr);
-        close(fd);
-        return true;
-    }
-    pthread_mutex_lock(&lock);
     connections[fd].received = 0;
     connections[fd].unsent = response;
-    pthread_mutex_unlock(&lock);
-    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) lose(fd, "epoll_ctl");
+    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) drop(fd, "epoll_ctl");
     return true;
+}
+
+/* In a shortage, a worker calls this after each event and each time-out: a
+   client may have left, or a second has passed (ready is 0). */
+static void retry_accept(int epoll, int listener, int ready)
+{
+    int result = watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN);
+    if (ready == 0 && result == 0) shortage = false;
 }
 
 /* Calls recv once. Returns its result. */
@@ -238,23 +223,25 @@ static ssize_t receive_some(int fd)
     return n;
 }
 
-/* EPOLLIN: the client has sent something, or has left. */
-static void read_request(int epoll, int fd)
+/* EPOLLIN: the client has sent something, or has left. Returns the event to
+   wait for next, or 0: nothing, close the connection. */
+static uint32_t read_request(int fd)
 {
     const struct connection *c = &connections[fd];
     ssize_t n = receive_some(fd);
     if (is_complete(c->request, c->received)) {
         print_request(c->request, c->received);
-        if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT) == -1)
-            lose(fd, "epoll_ctl");
-    } else if (n == -1 && errno != EAGAIN) {
-        lose(fd, "recv");
-    } else if (n == 0 || c->received == MAX_REQUEST) {
-        fprintf(stderr, "no complete request in %zu bytes\n", c->received);
-        close_connection(fd);
-    } else if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLIN) == -1) {
-        lose(fd, "epoll_ctl");
+        return EPOLLOUT;
     }
+    if (n == -1 && errno != EAGAIN) {
+        perror("recv");
+        return 0;
+    }
+    if (n == 0 || c->received == MAX_REQUEST) {
+        fprintf(stderr, "no complete request in %zu bytes\n", c->received);
+        return 0;
+    }
+    return EPOLLIN;
 }
 
 /* Calls send once. Returns its result. */
@@ -269,25 +256,37 @@ static ssize_t send_some(int fd)
     return n;
 }
 
-/* EPOLLOUT: the kernel has room for data to send. */
-static void send_response(int epoll, int fd)
+/* EPOLLOUT: the kernel has room for data to send. Returns the same. */
+static uint32_t send_response(int fd)
 {
     ssize_t n = send_some(fd);
     if (n == -1 && errno != EAGAIN) {
-        lose(fd, "send");
-    } else if (*connections[fd].unsent == '\0') {
-        /* Wait for nothing more but EPOLLHUP. Shutting down both directions
-           makes the kernel report it immediately, and main closes. The client
-           gets the end of the stream before close sends a reset, which it does
-           if input is unread. shutdown fails if the client has reset the
-           connection. */
-        if (shutdown(fd, SHUT_RDWR) == -1)
-            close_connection(fd);
-        else if (watch(epoll, EPOLL_CTL_MOD, fd, 0) == -1)
-            lose(fd, "epoll_ctl");
-    } else if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT) == -1) {
-        lose(fd, "epoll_ctl");
+        perror("send");
+        return 0;
     }
+    if (*connections[fd].unsent != '\0') return EPOLLOUT;
+    /* Shutting down both directions makes the kernel report EPOLLHUP
+       immediately. If input is unread, close sends a reset: shutdown sends the
+       end of the stream first. shutdown fails if the client has reset the
+       connection. */
+    return shutdown(fd, SHUT_RDWR) == -1 ? 0 : EPOLLHUP;
+}
+
+/* Does what an event asks for, without the lock. Then takes the lock, and arms
+   the client or closes its connection. */
+static void serve(int epoll, int fd, uint32_t events)
+{
+    uint32_t next = 0; /* EPOLLHUP or EPOLLERR: close */
+    pthread_mutex_unlock(&lock);
+    if (events & EPOLLIN)
+        next = read_request(fd);
+    else if (events & EPOLLOUT)
+        next = send_response(fd);
+    pthread_mutex_lock(&lock);
+    if (next == 0)
+        close(fd);
+    else if (watch(epoll, EPOLL_CTL_MOD, fd, next) == -1)
+        drop(fd, "epoll_ctl");
 }
 
 /* What each thread runs. */
@@ -296,52 +295,42 @@ static _Noreturn void *work(void *argument)
     const struct server *server = argument;
     int epoll = server->epoll;
     int listener = server->listener;
+    pthread_mutex_lock(&lock);
     for (;;) {
-        struct epoll_event events[MAX_EVENTS];
         /* In a shortage, try again after the next event, or after 1,000 ms. */
-        int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
+        int timeout = shortage ? 1000 : -1;
+        pthread_mutex_unlock(&lock);
+        /* One event: with more, a client could wait for a busy worker while
+           another worker sleeps. */
+        struct epoll_event event;
+        int ready = epoll_wait(epoll, &event, 1, timeout);
         /* EINTR: the program was stopped (Ctrl-Z) and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
-        /* Another worker may have armed this descriptor just now: wait until it
-           has left watch. */
         pthread_mutex_lock(&lock);
-        pthread_mutex_unlock(&lock);
-        /* In a shortage, a worker whose accept4 has failed does not arm the
-           listener. Any worker does, after another event or a time-out. */
-        bool arm_listener = shortage || ready == 0;
-        if (ready == 0) shortage = false;
-        for (int i = 0; i < ready; i++) {
-            int fd = events[i].data.fd;
-            if (fd == listener)
-                arm_listener = accept_connection(epoll, listener);
-            else if (events[i].events & EPOLLIN)
-                read_request(epoll, fd);
-            else if (events[i].events & EPOLLOUT)
-                send_response(epoll, fd);
-            else /* EPOLLHUP or EPOLLERR, which are always reported */
-                close_connection(fd);
+        if (ready == 1 && event.data.fd == listener) {
+            if (accept_connection(epoll, listener) &&
+                watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
+                die("epoll_ctl");
+        } else {
+            if (ready == 1) serve(epoll, event.data.fd, event.events);
+            if (shortage) retry_accept(epoll, listener, ready);
         }
-        if (arm_listener &&
-            watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
-            die("epoll_ctl");
     }
 }
 
 int main(int argc, char *argv[])
 {
     in_port_t port = port_argument(argc, argv);
-    catch_signals();
     int listener = open_listener(port);
-    int epoll = epoll_create1(0);
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll == -1) die("epoll_create1");
     if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN) == -1) die("epoll_ctl");
     struct server server = {epoll, listener};
-    for (int i = 0; i < WORKERS; i++) {
+    for (int i = 1; i < WORKERS; i++) {
         pthread_t thread;
         errno = pthread_create(&thread, NULL, work, &server);
         if (errno != 0) die("pthread_create");
     }
     fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
-    /* The workers do the rest, except for signals. */
-    for (;;) pause();
+    work(&server);
 }
