@@ -1,0 +1,2 @@
+# fuzz.py, a part of its tests.
+NEEDS_appendix += python3
