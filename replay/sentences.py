@@ -109,7 +109,7 @@ LINES = [
      "n is 0: the stream has ended without a blank line."),
     ("read_requests", "ssize_t n = receive_some",
      "EPOLLIN is set, so main calls read_requests."),
-    ("make_response", "const char *status",
+    ("make_responses", "char *end = stpcpy(",
      "A complete request is in the buffer: the program makes its response."),
     ("send_response", "ssize_t n = send_some(fd);",
      "EPOLLOUT is set, so main calls send_response."),
