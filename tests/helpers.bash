@@ -72,6 +72,7 @@ teardown() {
 
 # fail EXPECTED HAPPENED: ends the test, and says where to look.
 fail() {
+  if [ -n "${FILTER:-}" ]; then echo 'another test failed' >"$run_dir/not_run"; fi
   report 'the test' "${did:-starts ${EXAMPLE:-it}}"
   report 'expected' "$1"
   report 'happened' "${2:-nothing}"
@@ -773,9 +774,9 @@ still_answers() {
 }
 
 # probe: for setup_file. If the program does not answer one simple request, the
-# tests of this file are not run.
+# tests of this file are not run. With FILTER, the caller chooses the order.
 probe() {
-  if [ -z "$run_dir" ] || [ -e "$run_dir/probed" ]; then return; fi
+  if [ -z "$run_dir" ] || [ -e "$run_dir/probed" ] || [ -n "${FILTER:-}" ]; then return; fi
   touch "$run_dir/probed"
   local BATS_TEST_DESCRIPTION=probe
   (

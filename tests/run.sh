@@ -9,7 +9,8 @@
 #
 # From the environment: BIN, SOURCE and PATIENCE, see tests/helpers.bash (without
 # PATIENCE, it depends on how quick the machine is at the start); BATS; and
-# PART_SECONDS, how long each part may take.
+# PART_SECONDS, how long each part may take. FILTER: a regular expression; only
+# tests whose names match are run, in each part up to the first that fails.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -62,7 +63,7 @@ run_part() {
   done
   mkdir "$output"
   EXAMPLE=$1 KIT_RUN=$output timeout -k 5 "${PART_SECONDS:-$((PATIENCE * 100))}" \
-    "$bats" --tap "${files[@]}" >"$output.out" 2>&1 </dev/null ||
+    "$bats" --tap ${FILTER:+--filter "$FILTER"} "${files[@]}" >"$output.out" 2>&1 </dev/null ||
     [ $? -ne 124 ] || echo "not ok 0 ends in time: ${files[*]}" >>"$output.out"
   rm -rf "$output"
   # An old bats knows no prefix.
