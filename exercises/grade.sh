@@ -1,60 +1,74 @@
 #!/usr/bin/env bash
 # usage: grade.sh [N]
 #
-# Builds mine/exN/server.c, or all that are there, runs the tests of example N
-# against it, and says how many pass, what fails first, and what comes next.
-# Exit status 0 only if all tests pass. Whatever the program does, nothing of it
-# is left running.
+# Judges mine/exN/server.c stage by stage, and says what fails first. Without N:
+# all that are in mine/, every stage, with a result file for Gradescope.
+#
+# Exit status: 0 if every test passed; 1 if one failed; 3 if none failed, but
+# some could not be judged here. Whatever the program does, nothing of it is
+# left running.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+. exercises/stages.sh
 
-# grade N
+results=()
+
+# json: its input as a JSON string. Bytes that are not printable ASCII go.
+json() {
+  printf '"'
+  head -c 4000 | LC_ALL=C sed -e 's/✗ //; s/…/.../' | LC_ALL=C tr '\t' ' ' |
+    LC_ALL=C tr -c -d '\n -~' | sed -e 's/[\\"]/\\&/g' |
+    awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }'
+  printf '"'
+}
+
+# result S: adds one stage to the results; its input is the output.
+result() {
+  local score=0 word=failed
+  if [ "${state[$1]:-}" = ✓ ]; then score=1 word=passed; fi
+  results+=("{\"name\": \"ex$n, stage $1: ${sentence[$1]}\", \"score\": $score,
+  \"max_score\": 1, \"status\": \"$word\", \"output\": $(json)}")
+}
+
+# grade N [all]: sets $status.
 grade() {
-  local source=mine/ex$1/server.c log=build/mine/ex$1.log passed failed skipped
-  if [ ! -e "$source" ]; then
-    echo "ex$1: there is no $source; make start$1 begins it"
-    return 1
+  local s passed
+  status=1 state=()
+  load_stages "$1" || return 0
+  if compile_all; then
+    judge 0 "${2:-}"
+    passed=$(printf '%s\n' "${state[@]}" | grep -c ✓) || true
+    echo "ex$n: $passed of $last stages pass"
+    show
+    if [ "$status" -eq 1 ]; then echo "    a hint      make hint$n"; fi
   fi
-  mkdir -p build/mine
-  rm -f "build/mine/ex$1"
-  # shellcheck disable=SC2086
-  if ! ${CC:-cc} ${CPPFLAGS:-} -O2 -g -Wall -Wextra -Wpedantic -Wshadow \
-    ${LDFLAGS:-} -o "build/mine/ex$1" "$source"; then
-    echo "ex$1: $source does not compile"
-    return 1
-  fi
-  BIN=build/mine SOURCE=$source GRADED=1 tests/run.sh "ex$1" >"$log" 2>&1 || true
-  read -r passed failed skipped < <(
-    sed -n -E 's/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$log")
-  echo "ex$1: $passed of $((passed + failed + skipped)) tests pass"
-  if [ "$skipped" -gt 0 ]; then echo "($skipped were not run, because others failed)"; fi
-  if [ "$failed" -eq 0 ] && ! grep -q ': not run: ' "$log"; then
+  for ((s = 1; s <= last; s++)); do result "$s" < <(why "$s"); done
+  if [ "$status" -eq 0 ]; then
     echo 'Well done. Here is the example of the kit, against yours:'
-    diff -u "$source" "ex$1"_*/server.c || true
-    return 0
+    diff -u "$source" "ex$n"_*/server.c || true
   fi
-  echo
-  awk '/^✗/ { n++ } n == 1 && /^(✗|    )/' "$log"
-  if [ "$(grep -c '^[✗-] ' "$log")" -gt 1 ]; then
-    echo
-    echo 'The next ones:'
-    grep -E '^(✗|-) ' "$log" | sed -n -E '2,4s/^(✗|-) ([^:]*: .*)/  \2/p' |
-      sed -E 's/: not run: .*//'
-  fi
-  return 1
 }
 
 if [ $# -gt 0 ]; then
   grade "$1"
-  exit
+  exit "$status"
 fi
-if ! compgen -G 'mine/ex[1-6]/server.c' >/dev/null; then
+total=0
+rm -f build/mine/results.json
+for number in 1 2 3 4 5 6; do
+  if [ ! -e "mine/ex$number/server.c" ]; then continue; fi
+  grade "$number" all
+  if [ "$status" -eq 1 ] || [ "$total" -eq 0 ]; then total=$status; fi
+done
+if [ "${#results[@]}" -eq 0 ]; then
   echo 'there is no program in mine/; make start4 begins one'
   exit 1
 fi
-status=0
-for n in 1 2 3 4 5 6; do
-  if [ -e "mine/ex$n/server.c" ]; then grade "$n" || status=1; fi
-done
-exit "$status"
+{
+  printf '{"tests": [\n%s' "${results[0]}"
+  printf ',\n%s' "${results[@]:1}"
+  printf '\n]}\n'
+} >build/mine/results.json
+echo 'results for an autograder: build/mine/results.json'
+exit "$total"

@@ -3,10 +3,18 @@
 CHECKS += test-exercises
 
 #: make start4       write example 4 yourself: begin with example 3 (start1 to start6)
-#: make grade4       test what you have written (grade1 to grade6; grade: all)
+#: make practice4    test it whenever you save it, stage by stage (practice1 to practice6)
+#: make hint4        the next hint for the first stage that fails (hint1 to hint6)
+#: make grade4       test it once (grade1 to grade6; grade: all, for an autograder)
 
 $(NUMBERS:%=start%): start%:
 	@exercises/start.sh $*
+
+$(NUMBERS:%=practice%): practice%: $(TEST_TOOLS)
+	@exercises/practice.sh $*
+
+$(NUMBERS:%=hint%): hint%: $(TEST_TOOLS)
+	@exercises/practice.sh --hint $*
 
 $(NUMBERS:%=grade%): grade%: $(TEST_TOOLS)
 	@exercises/grade.sh $*
@@ -17,4 +25,4 @@ grade: $(TEST_TOOLS)
 test-exercises: $(TEST_TOOLS)
 	$(BATS) exercises/tests
 
-.PHONY: grade $(NUMBERS:%=start%) $(NUMBERS:%=grade%) test-exercises
+.PHONY: grade test-exercises $(foreach verb,start practice hint grade,$(NUMBERS:%=$(verb)%))
