@@ -2,7 +2,7 @@
 # For grade.sh and practice.sh, which load this file: the stages of an exercise,
 # and how they are judged.
 
-LIMIT=${LIMIT:-120} # seconds for one stage
+LIMIT=${LIMIT:-180} # seconds for one stage
 
 # load_stages N: sets sentence[S], filter[S] and scene[S], from 1 to $last.
 load_stages() {
@@ -34,19 +34,22 @@ compile() {
     ${LDFLAGS:-} -o "$1/ex$n" "$source"
 }
 
-# compile_all: for the student, for the tests, and with the sanitizers, if a
-# program that has them runs here.
+# compile_all: for the student, and a copy for the tests.
 compile_all() {
-  local flags='-fsanitize=address,undefined -fno-sanitize-recover=all'
-  tool='AddressSanitizer and UBSan'
-  if ! compile build/mine || ! compile build/mine/tested 2>/dev/null; then
+  if ! compile build/mine; then
     echo "ex$n: $source does not compile"
     return 1
   fi
+  mkdir -p build/mine/tested
+  cp "$built" build/mine/tested/
+}
+
+# sanitize: fails if a program with the sanitizers does not run here.
+sanitize() {
+  local flags=(-fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all)
   # shellcheck disable=SC2086
-  { ${CC:-cc} $flags -o build/mine/try -x c - <<<'int main(void) { return 0; }' &&
-    build/mine/try && compile build/mine/sanitized $flags; } >/dev/null 2>&1 ||
-    tool='without the sanitizers: this compiler has none'
+  ${CC:-cc} "${flags[@]}" -o build/mine/try -x c - <<<'int main(void) { return 0; }' &&
+    build/mine/try && compile build/mine/sanitized "${flags[@]}"
 }
 
 # left_over: the processes of the stages that run, and what they have started.
@@ -75,8 +78,11 @@ stop() {
 # start_stage S: begins to run its tests; their output goes to $built.S.
 start_stage() {
   local settings=(BIN=build/mine/tested)
-  if [ "$1" -eq "$last" ] && [[ $tool == Address* ]]; then
-    settings=(BIN=build/mine/sanitized SANITIZED=yes)
+  if [ "$1" -eq "$last" ]; then
+    tool=' (without the sanitizers: this compiler has none)'
+    if sanitize >/dev/null 2>&1; then
+      tool=' (AddressSanitizer and UBSan)' settings=(BIN=build/mine/sanitized SANITIZED=yes)
+    fi
   fi
   env "${settings[@]}" SOURCE="$source" GRADED=1 FILTER="${filter[$1]}" KIT_STAGE=$$ \
     TMPDIR="$work" timeout -k 5 "$LIMIT" tests/run.sh "ex$n" >"$built.$1" 2>&1 </dev/null &
@@ -107,7 +113,7 @@ finish_stage() {
 # failed (0: none); $status, 0, 1, or 3 if some could not be judged.
 judge() {
   local s next=1
-  state=() job=() failed=0 status=0
+  state=() job=() failed=0 status=0 tool=''
   rm -f "$built".*
   work=$(mktemp -d)
   trap 'stop 2>/dev/null; exit 130' INT TERM HUP
@@ -144,12 +150,13 @@ why() {
 
 # show: the stages, and the first failure.
 show() {
-  local s text=''
+  local s note
   for ((s = 1; s <= last; s++)); do
-    if [ "$s" -eq "$last" ]; then text=" ($tool)"; fi
-    if [ -z "${state[s]:-}" ]; then text+=': not reached'; fi
-    echo "${state[s]:--} $s ${sentence[s]}$text"
-    text=
+    note=
+    if [ "$s" -eq "$last" ]; then note=$tool; fi
+    if [ -z "${state[s]:-}" ]; then note=': not reached'; fi
+    if [ -z "${state[s]:-}" ] && [ "$s" -lt "$failed" ]; then note=': later'; fi
+    echo "${state[s]:--} $s ${sentence[s]}$note"
   done
   for ((s = 1; s <= last; s++)); do
     if [ "${state[s]:-}" = '?' ]; then echo && why "$s"; fi

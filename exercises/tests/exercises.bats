@@ -46,11 +46,12 @@ has() {
   . tests/traits.bash
   for n in 1 2 3 4 5 6; do
     load_stages "$n" >/dev/null || true
-    [ "$last" -ge 5 ] && [ "$last" -le 9 ]
+    [[ $last == [5-9] ]]
     traits_of "ex$n"
     for name in ${parts//|/ }; do
-      if [[ $name == */* ]]; then cat "$name"; else cat "tests/$name.bats"; fi
-    done | sed -n 's/^@test "\(.*\)" {.*/\1/p' >"$dir/names"
+      if [[ $name != */* ]]; then name=tests/$name.bats; fi
+      sed -n 's/^@test "\(.*\)" {.*/\1/p' "$name"
+    done >"$dir/names"
     while IFS= read -r name; do
       stages=
       for ((s = 1; s < last; s++)); do [[ ! $name =~ ${filter[s]} ]] || stages+=" $s"; done
@@ -79,19 +80,19 @@ assert len({t["name"] for t in tests}) == len(tests) == 50, len(tests)'
 }
 
 @test "make gradeN: the example before does not, and the first failure names the step" {
-  local n subject=('' '' 'accept' 'epoll_create1' 'EPOLLIN|EPOLLET' 'TCP_CORK' 'TCP_NODELAY')
+  local n subject=('' '' 'accept' 'epoll_create1' 'EPOLLET' 'TCP_CORK' 'TCP_NODELAY')
   for n in 2 3 4 5 6; do
     exercise "$n"
     run make -s "grade$n"
     [ "$status" -ne 0 ]
-    has "ex$n: 0 of " '✗ 1 ' '- 2 ' 'not reached' "✗ ex$n: " "${subject[n]}" 'look at' "make hint$n"
+    has "ex$n: 0 of " '✗ 1 ' '- 2 ' 'not reached' ": ex$n: " "${subject[n]}" 'look at' "make hint$n"
   done
 }
 
 @test "make grade1: what does not compile, or never listens, gets a clear line" {
   exercise 1
   run make -s grade1
-  has 'ex1: 0 of 8' 'a call with bind' 'make hint1'
+  has 'ex1: 0 of 8' 'bind to port 8080' 'make hint1'
   echo nonsense >mine/ex1/server.c
   run make -s grade
   has 'ex1: mine/ex1/server.c does not compile' 'results.json'
@@ -105,7 +106,7 @@ assert len({t["name"] for t in tests}) == len(tests) == 50, len(tests)'
   sed 's/^    int listener = open/    volatile int i = MAX_REQUEST; (void)response[i];\n&/' \
     ex1_blocking/server.c >mine/ex1/server.c
   run make -s grade1
-  has 'ex1: 7 of 8' 'ERROR: AddressSanitizer'
+  has 'ex1: 7 of 8' 'server.c:' 'runtime error: index 8192'
 }
 
 @test "grade.sh: whatever the tests print, the status and results.json are right" {
@@ -144,38 +145,36 @@ assert len(tests) == 8 and sum(t["score"] for t in tests) == int(sys.argv[1]), t
 assert sys.argv[1] != "0" or all(t["output"] for t in tests), tests' "$scores"
 }
 
-@test "make hint1: the next hint each time, and the last one again" {
-  exercise 1
-  runner $'✗ ex1: one\n0 passed, 1 failed, 0 skipped'
-  run make -s hint1
-  has 'Stage 1: listens' 'Hint 1 of 3'
-  make -s hint1
-  run make -s hint1
-  has 'Hint 3 of 3' 'the last one'
-  run make -s hint1
-  has 'Hint 3 of 3'
-}
-
-@test "make practice1: once without a terminal; in one it serves the keys, and waits for a save" {
+@test "make practice1 and hint1: once without a terminal; in one, keys and saves" {
   exercise 1
   runner $'✗ ex1: one\n0 passed, 1 failed, 0 skipped'
   run make -s practice1
   [ "$status" -ne 0 ]
   has '✗ 1 listens' '- 2 '
+  run make -s hint1
+  has 'Stage 1: listens' 'Hint 1 of 3'
+  make -s hint1
+  make -s hint1 | grep 'Hint 3 of 3'
+  make -s hint1 | grep 'Hint 3 of 3'
   mkfifo keys
   script -q -e -c 'make -s practice1' /dev/null <keys >screen 2>&1 3>&- &
   exec 4>keys
-  shown() { timeout 20 sh -c 'until grep -q -e "$1" screen; do sleep 0.1; done' sh "$1" || { cat screen; return 1; }; }
   shown 'q quit'
+  printf h >&4
+  shown 'Hint 3 of 3'
   echo '// mine' >>mine/ex1/server.c
-  printf hd >&4
-  shown 'Hint 1 of 3'
-  shown '^+// mine'
+  shown 'q quit.*q quit'
+  printf d >&4
+  shown '+// mine'
   runner '3 passed, 0 failed, 0 skipped'
   touch mine/ex1/server.c
   shown 'All stages pass'
   printf q >&4
   wait $!
+}
+shown() {
+  timeout 20 sh -c 'until tr "\n" " " <screen | grep -q -e "$1"; do sleep 0.1; done' sh "$1" ||
+    { cat screen; return 1; }
 }
 
 # grade_hostile CODE: example 2 with this at the start of its loop.
@@ -185,20 +184,16 @@ grade_hostile() {
   sed -e "s/^    for (;;) {/&$1/" \
     -e 's/^#include <errno.h>/&\n#include <signal.h>\n#include <sys\/wait.h>/' \
     ex2_loop/server.c >mine/ex2/server.c
-  run make -s grade2
-  [ "$status" -ne 0 ]
-  has '✗ '
-  echo "$output" "$((SECONDS - began)) s"
+  run env PATIENCE=2 make -s grade2
+  has '✗ ' 'make hint2'
   [ $((SECONDS - began)) -le 30 ]
-  # Nothing is left running.
-  run pgrep -f "${2:-build/mine/tested/ex2 }"
-  [ -z "$output" ]
+  ! pgrep -f "$dir/build/mine/tested/ex2 "
 }
 
 @test "make grade2: a program that forks leaves no process behind" {
   grade_hostile 'if (fork() == 0) { setsid(); pause(); }'
 }
-@test "make grade2: a program that starts another without its environment leaves none" {
+@test "make grade2: a program that runs itself without its environment leaves none behind" {
   grade_hostile 'if (fork() == 0) { setsid(); execle(argv[0], argv[0], "4321", NULL, (char *[]){NULL}); }'
 }
 @test "make grade2: a program that hangs does not hang the grader" {
