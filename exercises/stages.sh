@@ -142,7 +142,7 @@ why() {
     ✗) awk '/^✗/ { n++ } n == 1 && /^(✗|    )/' "$built.$1" ;;
     '?')
       echo "? $1 could not be judged:"
-      grep '^- ' "$built.$1" || cat "$built.$1"
+      grep -m 3 '^- ' "$built.$1" || cat "$built.$1"
       ;;
     '') echo 'not reached' ;;
   esac

@@ -194,7 +194,7 @@ grade_hostile() {
   grade_hostile 'if (fork() == 0) { setsid(); pause(); }'
 }
 @test "make grade2: a program that runs itself without its environment leaves none behind" {
-  grade_hostile 'if (fork() == 0) { setsid(); execle(argv[0], argv[0], "4321", NULL, (char *[]){NULL}); }'
+  grade_hostile 'if (fork() == 0) { setsid(); execle(argv[0], argv[0], "14321", NULL, (char *[]){NULL}); }'
 }
 @test "make grade2: a program that hangs does not hang the grader" {
   grade_hostile 'sigset_t all; sigfillset(\&all); sigprocmask(SIG_BLOCK, \&all, NULL); pause();'
