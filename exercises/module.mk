@@ -1,6 +1,7 @@
 # The exercises: a student writes mine/exN/server.c, and the kit's tests judge it.
 
 CHECKS += test-exercises
+NEEDS_exercises = python3
 
 #: make start4       write example 4 yourself: begin with example 3 (start1 to start6)
 #: make practice4    test it whenever you save it, stage by stage (practice1 to practice6)
