@@ -26,4 +26,5 @@ grade: $(TEST_TOOLS)
 test-exercises: $(TEST_TOOLS)
 	$(BATS) exercises/tests
 
-.PHONY: grade test-exercises $(foreach verb,start practice hint grade,$(NUMBERS:%=$(verb)%))
+.PHONY: grade test-exercises $(NUMBERS:%=start%) $(NUMBERS:%=practice%) \
+        $(NUMBERS:%=hint%) $(NUMBERS:%=grade%)
