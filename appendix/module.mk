@@ -1,8 +1,8 @@
 # The appendix: one folder for each program. What a program needs beyond the
 # rules here stands in its own folder: a module.mk, and the file traits.
 
-APPENDIX = $(patsubst appendix/%/server.c,%,$(wildcard appendix/*/server.c))
-LETTERS = $(foreach program,$(APPENDIX),$(firstword $(subst _, ,$(program))))
+APPENDIX := $(patsubst appendix/%/server.c,%,$(wildcard appendix/*/server.c))
+LETTERS := $(foreach program,$(APPENDIX),$(firstword $(subst _, ,$(program))))
 PROGRAMS += $(APPENDIX)
 CHECKS += test-appendix
 
@@ -10,11 +10,12 @@ CHECKS += test-appendix
 #: make diffb        show it against the example it grows from
 #: make testb        run its tests; test-appendix: those of all its programs
 
+# May take its program out of APPENDIX.
+-include appendix/*/module.mk
+
 $(APPENDIX:%=$(O)%): $(O)%: appendix/%/server.c | linux
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
-
--include appendix/*/module.mk
 
 $(LETTERS:%=diff%): diff%:
 	@. ./appendix/$*_*/traits; \
@@ -23,7 +24,8 @@ $(LETTERS:%=diff%): diff%:
 test-appendix: $(APPENDIX) $(APPENDIX_TOOLS) $(TEST_TOOLS)
 	@tests/run.sh $(APPENDIX)
 
-$(LETTERS:%=test%): test%: $(APPENDIX) $(APPENDIX_TOOLS) $(TEST_TOOLS)
+$(foreach program,$(APPENDIX),test$(firstword $(subst _, ,$(program)))): \
+  test%: $(APPENDIX) $(APPENDIX_TOOLS) $(TEST_TOOLS)
 	@tests/run.sh $(filter $*_%,$(APPENDIX))
 
 .PHONY: test-appendix $(LETTERS:%=diff%) $(LETTERS:%=test%)
