@@ -12,14 +12,13 @@
  * 8080 open in a few terminals and run curl -i localhost:8080 in another: each
  * select lists every client, also the silent ones.
  *
- * Limits: a set ends at descriptor 1,023. A client beyond it is refused;
- * appendix B has room for it. And select looks at every client, even if only
- * one of them is ready.
+ * Limits: a set ends at descriptor 1,023. Clients beyond it are refused, or
+ * wait; appendix B has room for them. And select looks at every client, even if
+ * only one of them is ready.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,22 +28,20 @@
 #include <unistd.h>
 
 /* A longer request is refused: without a limit, one client could fill the
-   memory. Real requests are shorter than this. */
+   memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
 /* Bytes requested per recv, as in the article. A long request needs several
    calls. */
 #define READ_SIZE 1024
 
-/* Clients accepted per event. The other clients wait that long. */
-#define MAX_ACCEPTS 64
-
 /* The size of a set, usually 1,024. Beyond it, FD_SET writes into other
    variables. */
 #define MAX_DESCRIPTORS FD_SETSIZE
 
-/* Length of the accept queue. The article uses 1. The kernel reduces it to
-   net.core.somaxconn, if it is larger. */
+/* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
+   library: 4,096 in glibc, 128 in musl. If net.core.somaxconn is smaller, the
+   kernel uses that value. */
 #define BACKLOG SOMAXCONN
 
 static const char response[] =
@@ -59,17 +56,18 @@ struct connection {
     char request[MAX_REQUEST];
 };
 
-/* One entry for each descriptor: 8 MiB of virtual memory. The kernel provides
-   only the pages that the program touches, usually one (4 KiB) per client. */
+/* One entry for each descriptor. The kernel provides only the pages that the
+   program touches: usually one (4 KiB) per client. With transparent huge pages,
+   a page has 2 MiB. */
 static struct connection connections[MAX_DESCRIPTORS];
 
 /* The list of what the program waits for. Each descriptor is in one of the two
    sets, or in none. Static variables start as zero: both sets are empty. */
 static fd_set to_read, to_write;
 
-/* True from the moment when accept4 fails for lack of descriptors or memory,
-   until a second has passed without an event. So there is at most one message
-   per second. */
+/* True from the moment when descriptors, memory or table entries run out, until
+   a second has passed without an event. So there is at most one message per
+   second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -78,27 +76,6 @@ static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
-}
-
-/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
-   closes all descriptors. */
-static void end(int signal_number)
-{
-    (void)signal_number;
-    _exit(EXIT_SUCCESS);
-}
-
-/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
-static void catch_signals(void)
-{
-    const struct sigaction action = {.sa_handler = end};
-    if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1)
-        die("sigaction");
-    /* A program inherits the set of blocked signals. sa_mask is empty, so
-       this blocks none. */
-    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
-        die("sigprocmask");
 }
 
 /* Returns the port given on the command line, or 8080. */
@@ -118,7 +95,10 @@ static in_port_t port_argument(int argc, char *argv[])
 /* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    /* SOCK_CLOEXEC: if this program starts another one, that one does not get
+       the listener. Otherwise the port would stay in use after our end. */
+    int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int listener = socket(AF_INET, type, 0);
     if (listener == -1) die("socket");
 
     /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
@@ -160,8 +140,9 @@ static void close_connection(int fd)
     close(fd);
 }
 
-/* A failure that concerns one client costs that client only. */
-static void lose(int fd, const char *call)
+/* For a failure that concerns one client: prints the call and the reason, and
+   closes that client's connection. */
+static void drop(int fd, const char *call)
 {
     perror(call);
     close_connection(fd);
@@ -170,25 +151,28 @@ static void lose(int fd, const char *call)
 /* Accepts one client. Returns true if more may be in the queue. */
 static bool accept_connection(int listener)
 {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    /* SOCK_CLOEXEC: another program that we start does not get this descriptor.
+       With a copy of it there, close would not end the connection. */
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     /* The queue is empty. If the listener were blocking, accept4 would sleep
        here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
-    /* The client gave up while it was in the queue: take the next one. */
+    /* A connection was aborted in the queue: take the next one. Linux accepts
+       a connection that the client has reset, and recv fails. Other systems
+       report the reset here. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
-    if (fd == -1) {
-        /* Out of descriptors or memory. The client stays in the queue, so
-           select would report it again and again: stop watching the listener.
-           main tries again later. */
-        if (!shortage) perror("accept4");
+    /* The listener was shut down: accept4 cannot succeed any more. */
+    if (fd == -1 && errno == EINVAL) die("accept4");
+    if (fd == -1 || fd >= MAX_DESCRIPTORS) {
+        /* Usually too many clients. Others are still in the queue, so select
+           would report them again and again: stop watching the listener. main
+           tries again later. */
+        if (!shortage && fd == -1) perror("accept4");
+        if (!shortage && fd >= 0) fputs("table full: client refused\n", stderr);
+        if (fd >= 0) close(fd);
         shortage = true;
         FD_CLR(listener, &to_read);
         return false;
-    }
-    if (fd >= MAX_DESCRIPTORS) {
-        fputs("table full: client refused\n", stderr);
-        close(fd);
-        return true;
     }
     connections[fd].received = 0;
     connections[fd].unsent = response;
@@ -196,13 +180,12 @@ static bool accept_connection(int listener)
     return true;
 }
 
-/* Goes on until the queue is empty, because every select looks at all clients;
-   but at most MAX_ACCEPTS, because clients may arrive as fast as we accept
-   them. */
-static void accept_connections(int listener)
+/* In a shortage, main calls this after each select: a client may have left, or
+   a second has passed (ready is 0). */
+static void retry_accept(int listener, int ready)
 {
-    for (int i = 0; i < MAX_ACCEPTS; i++)
-        if (!accept_connection(listener)) return;
+    FD_SET(listener, &to_read);
+    if (ready == 0) shortage = false;
 }
 
 /* Calls recv once. Returns its result. */
@@ -226,7 +209,7 @@ static void read_request(int fd)
         FD_SET(fd, &to_write);
         print_request(c->request, c->received);
     } else if (n == -1 && errno != EAGAIN) {
-        lose(fd, "recv");
+        drop(fd, "recv");
     } else if (n == 0 || c->received == MAX_REQUEST) {
         fprintf(stderr, "no complete request in %zu bytes\n", c->received);
         close_connection(fd);
@@ -250,11 +233,10 @@ static void send_response(int fd)
 {
     ssize_t n = send_some(fd);
     if (n == -1 && errno != EAGAIN) {
-        lose(fd, "send");
+        drop(fd, "send");
     } else if (*connections[fd].unsent == '\0') {
-        /* select reports no hang-up, so close immediately. shutdown first: the
-           client gets the end of the stream before close sends a reset, which
-           it does if input is unread. */
+        /* select reports no hang-up, so close immediately. If input is unread,
+           close sends a reset: shutdown sends the end of the stream first. */
         shutdown(fd, SHUT_RDWR);
         close_connection(fd);
     }
@@ -263,7 +245,6 @@ static void send_response(int fd)
 int main(int argc, char *argv[])
 {
     in_port_t port = port_argument(argc, argv);
-    catch_signals();
     int listener = open_listener(port);
     /* The program may inherit so many open descriptors that the listener does
        not fit into the list. */
@@ -282,13 +263,13 @@ int main(int argc, char *argv[])
                            shortage ? &one_second : NULL);
         /* EINTR: a signal interrupted select. No client is ready. */
         if (ready == -1 && errno != EINTR) die("select");
-        if (shortage) FD_SET(listener, &to_read);
-        if (ready == 0) shortage = false;
+        if (shortage) retry_accept(listener, ready);
         for (int fd = 0; ready > 0; fd++) {
             if (!FD_ISSET(fd, &readable) && !FD_ISSET(fd, &writable)) continue;
             ready--;
+            /* All of them: the next select looks at every client again. */
             if (fd == listener)
-                accept_connections(listener);
+                while (accept_connection(listener)) continue;
             else if (FD_ISSET(fd, &readable))
                 read_request(fd);
             else if (FD_ISSET(fd, &writable))

@@ -20,7 +20,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,22 +28,22 @@
 #include <unistd.h>
 
 /* A longer request is refused: without a limit, one client could fill the
-   memory. Real requests are shorter than this. */
+   memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
 /* Bytes requested per recv, as in the article. A long request needs several
    calls. */
 #define READ_SIZE 1024
 
-/* Clients accepted per event. The other clients wait that long. */
-#define MAX_ACCEPTS 64
-
 /* Entries in the table of clients. A process may usually have fewer
-   descriptors: ulimit -n prints the limit. */
-#define MAX_DESCRIPTORS 65536
+   descriptors: ulimit -n prints the limit. The table takes 128 MiB of virtual
+   memory. With 65,536 entries, the program would not start where virtual memory
+   is limited to 400,000 KiB (ulimit -v 400000). */
+#define MAX_DESCRIPTORS 16384
 
-/* Length of the accept queue. The article uses 1. The kernel reduces it to
-   net.core.somaxconn, if it is larger. */
+/* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
+   library: 4,096 in glibc, 128 in musl. If net.core.somaxconn is smaller, the
+   kernel uses that value. */
 #define BACKLOG SOMAXCONN
 
 static const char response[] =
@@ -59,8 +58,9 @@ struct connection {
     char request[MAX_REQUEST];
 };
 
-/* One entry for each descriptor: 513 MiB of virtual memory. The kernel provides
-   only the pages that the program touches, usually one (4 KiB) per client. */
+/* One entry for each descriptor. The kernel provides only the pages that the
+   program touches: usually one (4 KiB) per client. With transparent huge pages,
+   a page has 2 MiB. */
 static struct connection connections[MAX_DESCRIPTORS];
 
 /* The list of what the program waits for: one entry for each descriptor. poll
@@ -70,9 +70,9 @@ static struct pollfd watched[MAX_DESCRIPTORS];
 /* Length of the list: the highest descriptor in it, plus one. */
 static int watched_length;
 
-/* True from the moment when accept4 fails for lack of descriptors or memory,
-   until a second has passed without an event. So there is at most one message
-   per second. */
+/* True from the moment when descriptors, memory or table entries run out, until
+   a second has passed without an event. So there is at most one message per
+   second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -81,27 +81,6 @@ static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
-}
-
-/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
-   closes all descriptors. */
-static void end(int signal_number)
-{
-    (void)signal_number;
-    _exit(EXIT_SUCCESS);
-}
-
-/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
-static void catch_signals(void)
-{
-    const struct sigaction action = {.sa_handler = end};
-    if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1)
-        die("sigaction");
-    /* A program inherits the set of blocked signals. sa_mask is empty, so
-       this blocks none. */
-    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
-        die("sigprocmask");
 }
 
 /* Returns the port given on the command line, or 8080. */
@@ -121,7 +100,10 @@ static in_port_t port_argument(int argc, char *argv[])
 /* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    /* SOCK_CLOEXEC: if this program starts another one, that one does not get
+       the listener. Otherwise the port would stay in use after our end. */
+    int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int listener = socket(AF_INET, type, 0);
     if (listener == -1) die("socket");
 
     /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
@@ -163,17 +145,24 @@ static void watch(int fd, short events)
     watched[fd].events = events;
 }
 
-/* poll reports a closed descriptor (POLLNVAL) until its entry is empty. The
-   listener stays in the list, so the search for its new end stops there. */
-static void close_connection(int fd)
+/* Removes fd from the list. A mask of 0 would not stop POLLHUP. */
+static void stop_watching(int fd)
 {
     watched[fd].fd = -1;
-    while (watched[watched_length - 1].fd == -1) watched_length--;
+    while (watched_length > 0 && watched[watched_length - 1].fd == -1)
+        watched_length--;
+}
+
+/* poll would report a closed descriptor (POLLNVAL) again and again. */
+static void close_connection(int fd)
+{
+    stop_watching(fd);
     close(fd);
 }
 
-/* A failure that concerns one client costs that client only. */
-static void lose(int fd, const char *call)
+/* For a failure that concerns one client: prints the call and the reason, and
+   closes that client's connection. */
+static void drop(int fd, const char *call)
 {
     perror(call);
     close_connection(fd);
@@ -182,25 +171,28 @@ static void lose(int fd, const char *call)
 /* Accepts one client. Returns true if more may be in the queue. */
 static bool accept_connection(int listener)
 {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    /* SOCK_CLOEXEC: another program that we start does not get this descriptor.
+       With a copy of it there, close would not end the connection. */
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     /* The queue is empty. If the listener were blocking, accept4 would sleep
        here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
-    /* The client gave up while it was in the queue: take the next one. */
+    /* A connection was aborted in the queue: take the next one. Linux accepts
+       a connection that the client has reset, and recv fails. Other systems
+       report the reset here. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
-    if (fd == -1) {
-        /* Out of descriptors or memory. The client stays in the queue, so
-           poll would report it again and again: stop watching the listener.
-           main tries again later. */
-        if (!shortage) perror("accept4");
+    /* The listener was shut down: accept4 cannot succeed any more. */
+    if (fd == -1 && errno == EINVAL) die("accept4");
+    if (fd == -1 || fd >= MAX_DESCRIPTORS) {
+        /* Usually too many clients. Others are still in the queue, so poll
+           would report them again and again: stop watching the listener. main
+           tries again later. */
+        if (!shortage && fd == -1) perror("accept4");
+        if (!shortage && fd >= 0) fputs("table full: client refused\n", stderr);
+        if (fd >= 0) close(fd);
         shortage = true;
-        watch(listener, 0);
+        stop_watching(listener);
         return false;
-    }
-    if (fd >= MAX_DESCRIPTORS) {
-        fputs("table full: client refused\n", stderr);
-        close(fd);
-        return true;
     }
     connections[fd].received = 0;
     connections[fd].unsent = response;
@@ -208,13 +200,12 @@ static bool accept_connection(int listener)
     return true;
 }
 
-/* Goes on until the queue is empty, because every poll looks at all clients;
-   but at most MAX_ACCEPTS, because clients may arrive as fast as we accept
-   them. */
-static void accept_connections(int listener)
+/* In a shortage, main calls this after each poll: a client may have left, or
+   a second has passed (ready is 0). */
+static void retry_accept(int listener, int ready)
 {
-    for (int i = 0; i < MAX_ACCEPTS; i++)
-        if (!accept_connection(listener)) return;
+    watch(listener, POLLIN);
+    if (ready == 0) shortage = false;
 }
 
 /* Calls recv once. Returns its result. */
@@ -237,7 +228,7 @@ static void read_request(int fd)
         watch(fd, POLLOUT);
         print_request(c->request, c->received);
     } else if (n == -1 && errno != EAGAIN) {
-        lose(fd, "recv");
+        drop(fd, "recv");
     } else if (n == 0 || c->received == MAX_REQUEST) {
         fprintf(stderr, "no complete request in %zu bytes\n", c->received);
         close_connection(fd);
@@ -261,7 +252,7 @@ static void send_response(int fd)
 {
     ssize_t n = send_some(fd);
     if (n == -1 && errno != EAGAIN) {
-        lose(fd, "send");
+        drop(fd, "send");
     } else if (*connections[fd].unsent == '\0') {
         /* Shutting down both directions makes the kernel report POLLHUP
            immediately. It fails if the client has reset the connection. */
@@ -273,7 +264,6 @@ static void send_response(int fd)
 int main(int argc, char *argv[])
 {
     in_port_t port = port_argument(argc, argv);
-    catch_signals();
     int listener = open_listener(port);
     /* The program may inherit so many open descriptors that the listener does
        not fit into the list. */
@@ -287,18 +277,18 @@ int main(int argc, char *argv[])
         int ready = poll(watched, (nfds_t)watched_length, shortage ? 1000 : -1);
         /* EINTR: a signal interrupted poll. No client is ready. */
         if (ready == -1 && errno != EINTR) die("poll");
-        if (shortage) watch(listener, POLLIN);
-        if (ready == 0) shortage = false;
+        if (shortage) retry_accept(listener, ready);
         for (int fd = 0; ready > 0; fd++) {
             if (watched[fd].revents == 0) continue;
             ready--;
+            /* All of them: the next poll looks at every client again. */
             if (fd == listener)
-                accept_connections(listener);
+                while (accept_connection(listener)) continue;
             else if (watched[fd].revents & POLLIN)
                 read_request(fd);
             else if (watched[fd].revents & POLLOUT)
                 send_response(fd);
-            else /* POLLHUP or POLLERR, which are always reported */
+            else /* POLLHUP or POLLERR, reported whatever the mask is */
                 close_connection(fd);
         }
     }
