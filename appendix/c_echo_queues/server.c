@@ -18,7 +18,6 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,16 +32,18 @@
 /* Chunks that one client may have in its queue: 16 KiB. */
 #define QUEUE_SIZE 16
 
-/* Events taken per epoll_wait. The next call returns those that are left. */
+/* Events taken per epoll_wait. Any number works, because the next call returns
+   those that are left. */
 #define MAX_EVENTS 64
 
-/* Entries in the table of clients. A process may usually have fewer
-   descriptors: ulimit -n prints the limit. Half of example 3's value, because
-   an entry is twice as long. */
-#define MAX_DESCRIPTORS 32768
+/* Entries in the table of clients, half of example 3's, because an entry is
+   twice as long. A process may usually have fewer descriptors: ulimit -n prints
+   the limit. */
+#define MAX_DESCRIPTORS 8192
 
-/* Length of the accept queue. The article uses 1. The kernel reduces it to
-   net.core.somaxconn, if it is larger. */
+/* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
+   library: 4,096 in glibc, 128 in musl. If net.core.somaxconn is smaller, the
+   kernel uses that value. */
 #define BACKLOG SOMAXCONN
 
 /* What one recv returned. TCP has no messages: one send of the client may
@@ -65,13 +66,13 @@ struct connection {
     struct chunk queue[QUEUE_SIZE];
 };
 
-/* One entry for each descriptor: 517 MiB of virtual memory. The kernel provides
-   only the pages that the program touches. */
+/* One entry for each descriptor. The kernel provides only the pages that the
+   program touches. */
 static struct connection connections[MAX_DESCRIPTORS];
 
-/* True from the moment when accept4 fails for lack of descriptors or memory,
-   until a second has passed without an event. So there is at most one message
-   per second. */
+/* True from the moment when descriptors, memory or table entries run out, until
+   a second has passed without an event. So there is at most one message per
+   second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -80,27 +81,6 @@ static void die(const char *call)
 {
     perror(call);
     exit(EXIT_FAILURE);
-}
-
-/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
-   closes all descriptors. */
-static void end(int signal_number)
-{
-    (void)signal_number;
-    _exit(EXIT_SUCCESS);
-}
-
-/* Ends the program on SIGINT and SIGTERM, whatever call it sleeps in. */
-static void catch_signals(void)
-{
-    const struct sigaction action = {.sa_handler = end};
-    if (sigaction(SIGINT, &action, NULL) == -1 ||
-        sigaction(SIGTERM, &action, NULL) == -1)
-        die("sigaction");
-    /* A program inherits the set of blocked signals. sa_mask is empty, so
-       this blocks none. */
-    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
-        die("sigprocmask");
 }
 
 /* Returns the port given on the command line, or 10000. */
@@ -120,7 +100,10 @@ static in_port_t port_argument(int argc, char *argv[])
 /* Returns a socket that listens on this port of 127.0.0.1. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    /* SOCK_CLOEXEC: if this program starts another one, the other one does not
+       get the listener. With a copy of it there, the port would stay in use. */
+    int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int listener = socket(AF_INET, type, 0);
     if (listener == -1) die("socket");
 
     /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
@@ -141,8 +124,9 @@ static int open_listener(in_port_t port)
     return listener;
 }
 
-/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD), the
-   events to wait for. epoll_wait returns data.fd with each event. */
+/* Registers fd (EPOLL_CTL_ADD), replaces its event mask (EPOLL_CTL_MOD) or ends
+   its registration (EPOLL_CTL_DEL). The mask contains the events to wait for.
+   epoll_wait returns data.fd with each event. */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
@@ -171,30 +155,34 @@ static void watch_queue(int epoll, int fd)
 }
 
 /* Accepts one client. Returns true if more may be in the queue. Level-triggered
-   epoll reports them again, so main ignores the result; example 4 needs it. */
+   epoll reports them again. */
 static bool accept_connection(int epoll, int listener)
 {
     struct sockaddr_in peer = {0};
+    struct sockaddr *address = (struct sockaddr *)&peer;
     socklen_t size = sizeof peer;
-    int fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK);
+    /* SOCK_CLOEXEC: another program that we start does not get this descriptor.
+       With a copy of it there, close would not end the registration. */
+    int fd = accept4(listener, address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     /* The queue is empty. If the listener were blocking, accept4 would sleep
        here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
-    /* The client gave up while it was in the queue: take the next one. */
+    /* A connection was aborted in the queue: take the next one. Linux accepts
+       a connection that the client has reset, and recv fails. Other systems
+       report the reset here. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
-    if (fd == -1) {
-        /* Out of descriptors or memory. The client stays in the queue, so
-           epoll would report it again and again: stop watching the listener.
-           main tries again later. */
-        if (!shortage) perror("accept4");
+    /* The listener was shut down: accept4 cannot succeed any more. */
+    if (fd == -1 && errno == EINVAL) die("accept4");
+    if (fd == -1 || fd >= MAX_DESCRIPTORS) {
+        /* Usually too many clients. Others are still in the queue, so epoll
+           would report them again and again: stop watching the listener. A mask
+           of 0 would not stop EPOLLHUP. main tries again later. */
+        if (!shortage && fd == -1) perror("accept4");
+        if (!shortage && fd >= 0) fputs("table full: client refused\n", stderr);
+        if (fd >= 0) close(fd);
         shortage = true;
-        if (watch(epoll, EPOLL_CTL_MOD, listener, 0) == -1) die("epoll_ctl");
+        if (watch(epoll, EPOLL_CTL_DEL, listener, 0) == -1) die("epoll_ctl");
         return false;
-    }
-    if (fd >= MAX_DESCRIPTORS) {
-        fputs("table full: client refused\n", stderr);
-        close(fd);
-        return true;
     }
     struct connection *c = &connections[fd];
     c->ended = false;
@@ -208,6 +196,16 @@ static bool accept_connection(int epoll, int listener)
     if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1)
         close_connection(fd, strerror(errno));
     return true;
+}
+
+/* In a shortage, main calls this after each epoll_wait: a client may have left,
+   or a second has passed (ready is 0). */
+static void retry_accept(int epoll, int listener, int ready)
+{
+    int result = watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN);
+    /* EEXIST: the listener is still registered. After any other failure, main
+       calls this function again. */
+    if (ready == 0 && (result == 0 || errno == EEXIST)) shortage = false;
 }
 
 /* Calls recv once. Returns its result. The queue has room: otherwise, the
@@ -270,9 +268,8 @@ static void send_chunk(int epoll, int fd)
 int main(int argc, char *argv[])
 {
     in_port_t port = port_argument(argc, argv);
-    catch_signals();
     int listener = open_listener(port);
-    int epoll = epoll_create1(0);
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll == -1) die("epoll_create1");
     if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN) == -1) die("epoll_ctl");
     fprintf(stderr, "listening: try ./echo_client %d\n", port);
@@ -283,9 +280,7 @@ int main(int argc, char *argv[])
         int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
         /* EINTR: the program was stopped (Ctrl-Z) and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
-        if (shortage && watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
-            die("epoll_ctl");
-        if (ready == 0) shortage = false;
+        if (shortage) retry_accept(epoll, listener, ready);
         for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
@@ -294,7 +289,7 @@ int main(int argc, char *argv[])
                 read_chunk(epoll, fd);
             else if (events[i].events & EPOLLOUT)
                 send_chunk(epoll, fd);
-            else /* EPOLLHUP or EPOLLERR, which are always reported */
+            else /* EPOLLHUP or EPOLLERR, reported whatever the mask is */
                 close_connection(fd, "HUP");
         }
     }
