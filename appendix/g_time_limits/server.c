@@ -32,22 +32,26 @@
 #include <unistd.h>
 
 /* A longer request is refused: without a limit, one client could fill the
-   memory. Real requests are shorter than this. */
+   memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
 /* Bytes requested per recv, as in the article. A long request needs several
    calls. */
 #define READ_SIZE 1024
 
-/* Events taken per epoll_wait. The next call returns those that are left. */
+/* Events taken per epoll_wait. Any number works, because the next call returns
+   those that are left. */
 #define MAX_EVENTS 64
 
 /* Entries in the table of clients. A process may usually have fewer
-   descriptors: ulimit -n prints the limit. */
-#define MAX_DESCRIPTORS 65536
+   descriptors: ulimit -n prints the limit. The table takes 128 MiB of virtual
+   memory. With 65,536 entries, the program would not start where virtual memory
+   is limited to 400,000 KiB (ulimit -v 400000). */
+#define MAX_DESCRIPTORS 16384
 
-/* Length of the accept queue. The article uses 1. The kernel reduces it to
-   net.core.somaxconn, if it is larger. */
+/* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
+   library: 4,096 in glibc, 128 in musl. If net.core.somaxconn is smaller, the
+   kernel uses that value. */
 #define BACKLOG SOMAXCONN
 
 /* Time for each phase of a connection, in milliseconds. The tests also build
@@ -68,8 +72,7 @@ static const char response[] =
     "HTTP/1.0 200 OK\r\nDate: Mon, 1 Jan 1996 01:01:01 GMT\r\n"
     "Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
 
-/* State of one client, kept between events. Example 2 keeps it in local
-   variables. */
+/* State of one client, kept between events. */
 struct connection {
     long long due;     /* when its time is up; 0 for QUEUE */
     int before, after; /* its neighbours in the queue */
@@ -78,13 +81,14 @@ struct connection {
     char request[MAX_REQUEST];
 };
 
-/* One entry for each descriptor: 513 MiB of virtual memory. The kernel provides
-   only the pages that the program touches, usually one (4 KiB) per client. */
+/* One entry for each descriptor. The kernel provides only the pages that the
+   program touches: usually one (4 KiB) per client. With transparent huge pages,
+   a page has 2 MiB. */
 static struct connection connections[MAX_DESCRIPTORS];
 
-/* True from the moment when accept4 fails for lack of descriptors or memory,
-   until a second has passed without an event. So there is at most one message
-   per second. */
+/* True from the moment when descriptors, memory or table entries run out, until
+   a second has passed without an event. So there is at most one message per
+   second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -105,7 +109,7 @@ static int catch_signals(void)
     /* Blocked signals do not end the program. They stay pending, and signalfd
        reports them. */
     if (sigprocmask(SIG_BLOCK, &set, NULL) == -1) die("sigprocmask");
-    int signals = signalfd(-1, &set, 0);
+    int signals = signalfd(-1, &set, SFD_CLOEXEC);
     if (signals == -1) die("signalfd");
     return signals;
 }
@@ -127,7 +131,10 @@ static in_port_t port_argument(int argc, char *argv[])
 /* Returns a socket that listens on this port of every IPv4 address. */
 static int open_listener(in_port_t port)
 {
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    /* SOCK_CLOEXEC: if this program starts another one, that one does not get
+       the listener. Otherwise the port would stay in use after our end. */
+    int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int listener = socket(AF_INET, type, 0);
     if (listener == -1) die("socket");
 
     /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
@@ -147,7 +154,7 @@ static int open_listener(in_port_t port)
    It counts from the start of the computer. */
 static int open_timer(void)
 {
-    int timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     if (timer == -1) die("timerfd_create");
     return timer;
 }
@@ -170,8 +177,9 @@ static void print_request(const char *request, size_t length)
     fflush(stdout);
 }
 
-/* Registers fd (EPOLL_CTL_ADD) or replaces its event mask (EPOLL_CTL_MOD), the
-   events to wait for. epoll_wait returns data.fd with each event. */
+/* Registers fd (EPOLL_CTL_ADD), replaces its event mask (EPOLL_CTL_MOD) or ends
+   its registration (EPOLL_CTL_DEL). The mask contains the events to wait for.
+   epoll_wait returns data.fd with each event. */
 static int watch(int epoll, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
@@ -225,44 +233,58 @@ static void close_connection(int fd)
     close(fd);
 }
 
-/* A failure that concerns one client costs that client only. */
-static void lose(int fd, const char *call)
+/* For a failure that concerns one client: prints the call and the reason, and
+   closes that client's connection. */
+static void drop(int fd, const char *call)
 {
     perror(call);
     close_connection(fd);
 }
 
 /* Accepts one client. Returns true if more may be in the queue. Level-triggered
-   epoll reports them again, so main ignores the result; example 4 needs it. */
+   epoll reports them again. */
 static bool accept_connection(int epoll, int listener, int timer)
 {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    /* SOCK_CLOEXEC: another program that we start does not get this descriptor.
+       With a copy of it there, close would not end the registration. */
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     /* The queue is empty. If the listener were blocking, accept4 would sleep
        here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
-    /* The client gave up while it was in the queue: take the next one. */
+    /* A connection was aborted in the queue: take the next one. Linux accepts
+       a connection that the client has reset, and recv fails. Other systems
+       report the reset here. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
-    if (fd == -1) {
-        /* Out of descriptors or memory. The client stays in the queue, so
-           epoll would report it again and again: stop watching the listener.
-           main tries again later. */
-        if (!shortage) perror("accept4");
+    /* The listener was shut down: accept4 cannot succeed any more. */
+    if (fd == -1 && errno == EINVAL) die("accept4");
+    if (fd == -1 || fd >= MAX_DESCRIPTORS) {
+        /* Usually too many clients. Others are still in the queue, so epoll
+           would report them again and again: stop watching the listener. A mask
+           of 0 would not stop EPOLLHUP. main tries again later. */
+        if (!shortage && fd == -1) perror("accept4");
+        if (!shortage && fd >= 0) fputs("table full: client refused\n", stderr);
+        if (fd >= 0) close(fd);
         shortage = true;
-        if (watch(epoll, EPOLL_CTL_MOD, listener, 0) == -1) die("epoll_ctl");
+        if (watch(epoll, EPOLL_CTL_DEL, listener, 0) == -1) die("epoll_ctl");
         return false;
-    }
-    if (fd >= MAX_DESCRIPTORS) {
-        fputs("table full: client refused\n", stderr);
-        close(fd);
-        return true;
     }
     connections[fd].received = 0;
     connections[fd].unsent = response;
     start_limit(fd);
     /* If the queue was empty, the timer may be off. */
     if (connections[QUEUE].after == fd) set_timer(timer);
-    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) lose(fd, "epoll_ctl");
+    if (watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN) == -1) drop(fd, "epoll_ctl");
     return true;
+}
+
+/* In a shortage, main calls this after each epoll_wait: a client may have left,
+   or a second has passed (ready is 0). */
+static void retry_accept(int epoll, int listener, int ready)
+{
+    int result = watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN);
+    /* EEXIST: the listener is still registered. After any other failure, main
+       calls this function again. */
+    if (ready == 0 && (result == 0 || errno == EEXIST)) shortage = false;
 }
 
 /* Calls recv once. Returns its result. */
@@ -286,10 +308,10 @@ static void read_request(int epoll, int fd)
         cancel_limit(fd);
         start_limit(fd);
         if (watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT) == -1)
-            lose(fd, "epoll_ctl");
+            drop(fd, "epoll_ctl");
         print_request(c->request, c->received);
     } else if (n == -1 && errno != EAGAIN) {
-        lose(fd, "recv");
+        drop(fd, "recv");
     } else if (n == 0 || c->received == MAX_REQUEST) {
         fprintf(stderr, "no complete request in %zu bytes\n", c->received);
         close_connection(fd);
@@ -313,15 +335,14 @@ static void send_response(int epoll, int fd)
 {
     ssize_t n = send_some(fd);
     if (n == -1 && errno != EAGAIN) {
-        lose(fd, "send");
+        drop(fd, "send");
     } else if (*connections[fd].unsent == '\0') {
         /* Wait for nothing more but EPOLLHUP. Shutting down both directions
-           makes the kernel report it immediately, and main closes. The client
-           gets the end of the stream before close sends a reset, which it does
-           if input is unread. shutdown fails if the client has reset the
-           connection. */
+           makes the kernel report it immediately, and main closes. If input is
+           unread, close sends a reset: shutdown sends the end of the stream
+           first. shutdown fails if the client has reset the connection. */
         if (watch(epoll, EPOLL_CTL_MOD, fd, 0) == -1)
-            lose(fd, "epoll_ctl");
+            drop(fd, "epoll_ctl");
         else if (shutdown(fd, SHUT_RDWR) == -1)
             close_connection(fd);
     }
@@ -347,7 +368,7 @@ int main(int argc, char *argv[])
     int signals = catch_signals();
     int listener = open_listener(port);
     int timer = open_timer();
-    int epoll = epoll_create1(0);
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll == -1) die("epoll_create1");
     if (watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN) == -1 ||
         watch(epoll, EPOLL_CTL_ADD, signals, EPOLLIN) == -1 ||
@@ -361,9 +382,7 @@ int main(int argc, char *argv[])
         int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
         /* EINTR: the program was stopped (Ctrl-Z) and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");
-        if (shortage && watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN) == -1)
-            die("epoll_ctl");
-        if (ready == 0) shortage = false;
+        if (shortage) retry_accept(epoll, listener, ready);
         bool expired = false;
         for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
@@ -377,7 +396,7 @@ int main(int argc, char *argv[])
                 read_request(epoll, fd);
             else if (events[i].events & EPOLLOUT)
                 send_response(epoll, fd);
-            else /* EPOLLHUP or EPOLLERR, which are always reported */
+            else /* EPOLLHUP or EPOLLERR, reported whatever the mask is */
                 close_connection(fd);
         }
         /* Last, so that no event follows for a connection that this closes. */

@@ -5,42 +5,36 @@
 EXAMPLE=g_time_limits
 load ../../tests/helpers
 
-# The limit of most tests, in milliseconds. The program itself has 10,000.
+# The limit of build/short/g_time_limits. The program itself has 10,000 ms.
 limit=1000
 
-setup_file() { build_with "$limit"; }
-
-# build_with MS: builds the program with this limit in $run_dir/MS.
-build_with() {
-  mkdir "$run_dir/$1"
-  "${CC:-cc}" -O2 ${SANITIZED:+-fsanitize=address,undefined} "-DLIMIT_MS=$1" \
-    -o "$run_dir/$1/$EXAMPLE" \
-    "$BATS_TEST_DIRNAME/server.c"
-}
-
 # short: use the program with the short limit.
-short() { bin=$run_dir/$limit; }
+short() { bin=$top/${BIN:-build}/short; }
 
 # start_short_with_20_MB: the same, with a response of 20,000,000 bytes.
 start_short_with_20_MB() {
-  local compiler=${CC:-cc}
-  local CC=$dir/cc run_dir=$dir
-  printf '#!/bin/sh\nexec %s -DLIMIT_MS=%s "$@"\n' "$compiler" "$limit" >"$CC"
-  chmod +x "$CC"
+  local SOURCE=build/short/server.c
+  sed "s/^#define LIMIT_MS .*/#define LIMIT_MS $limit/" \
+    "$BATS_TEST_DIRNAME/server.c" >"$top/$SOURCE"
   start_with_20_MB
 }
 
 # pass MS: waits.
-pass() { sleep "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))"; }
+pass() { sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"; }
 
 # assert_limit SINCE: the server closes the connection LIMIT_MS after SINCE, not
-# earlier, and says so.
+# earlier, and says so. How much later depends on how busy the machine is.
 assert_limit() {
   local PATIENCE=$((PATIENCE + 2)) after
   assert_said '^time limit: client disconnected'
-  after=$(($(now) - $1))
-  [[ $after -ge $((limit - 20)) && $after -lt $((limit + 800)) ]] ||
+  after=$(since "$1")
+  [ "$after" -ge $((limit - 20)) ] ||
     fail "the server closes the connection after $limit ms" "after $after ms"
+}
+
+# in_time SINCE: skips a test that needs clients to do something within the limit.
+in_time() {
+  [ "$(since "$1")" -lt $((limit - 50)) ] || skip 'this machine is too busy for it'
 }
 
 # --- Clients that take too long --------------------------------------------
@@ -75,18 +69,6 @@ assert_limit() {
   stop_server
 }
 
-@test "closes the connection of a client that does not read its response" {
-  look='read_request: start_limit'
-  start_short_with_20_MB
-  local began
-  began=$(now)
-  hold_client send "$request"
-  assert_limit "$began"
-  assert_lines_said 1
-  assert_no_leak
-  stop_server
-}
-
 # Fast enough that the server sends again and again, too slow for 20 MB.
 read_slowly() {
   local socket i
@@ -113,18 +95,24 @@ read_slowly() {
 
 # --- Clients that do not ----------------------------------------------------
 
+twice_ready() { [ "$(grep -c ready "$answer")" -eq 2 ]; }
+
 @test "gives each phase its own time" {
   look='read_request: start_limit'
   start_short_with_20_MB
+  local first began bytes
+  first=$(now)
   start_client send 'GET / HT' wait send 'TP/1.0\r\n\r\n' wait read
   await_ready
-  pass $((limit * 7 / 10))
+  pass $((limit * 6 / 10))
+  began=$(now)
   release "$client"
-  pass $((limit * 4 / 10))
+  wait_for twice_ready
+  in_time "$first"
+  pass $((limit * 5 / 10))
   release "$client"
-  client_status=0
-  wait "$client" || client_status=$?
-  local bytes
+  wait "$client" || true
+  in_time "$began"
   bytes=$(sed '/^ready$/d' "$answer" | wc -c)
   [ "$bytes" -eq 20000000 ] || fail '20,000,000 bytes' "$bytes bytes"
   assert_lines_said 0
@@ -135,14 +123,21 @@ read_slowly() {
   short
   look='close_connection and accept_connection'
   start_server
+  local began
+  began=$(now)
   hold_client
   pass $((limit * 6 / 10))
   release "$client"
+  wait "$client"
+  in_time "$began"
   assert_said '^no complete request'
+  began=$(now)
   start_client send 'GET / HT' wait send 'TP/1.0\r\n\r\n' read
   await_ready
   pass $((limit * 6 / 10))
   release "$client"
+  wait "$client" || true
+  in_time "$began"
   assert_response_of "$client"
   assert_lines_said 1
   stop_server
@@ -153,14 +148,16 @@ read_slowly() {
   short
   look='main: close_due comes after all other events'
   start_server
+  local began
+  began=$(now)
   start_client -n 20 send 'GET / HT' wait send 'TP/1.0\r\n\r\n' wait read
   await_ready
-  wait_for has_descriptors $((descriptors_at_start + 20))
+  wait_for has_descriptors $((descriptors_at_start + 20)) || in_time "$began"
   did="while the server is stopped, time passes, then $did"
   suspend_server
+  in_time "$began"
   pass $((limit + 200))
   release "$client"
-  twice_ready() { [ "$(grep -c ready "$answer")" -eq 2 ]; }
   wait_for twice_ready
   kill -CONT "$server"
   release "$client"
@@ -189,10 +186,13 @@ read_slowly() {
 @test "closes at most 64 connections before it serves others" {
   short
   look='close_due: MAX_EVENTS'
-  start_traced close,epoll_wait,epoll_pwait
-  hold_client -n 200 send 'GET / HT'
-  wait_for has_descriptors $((descriptors_at_start + 200))
+  start_traced "close,$epoll_wait"
+  local began
+  began=$(now)
+  hold_client -n 100 send 'GET / HT'
+  wait_for has_descriptors $((descriptors_at_start + 100)) || in_time "$began"
   suspend_server
+  in_time "$began"
   pass $((limit + 200))
   kill -CONT "$server"
   assert_no_leak
@@ -201,29 +201,6 @@ read_slowly() {
     END { print most }' "$trace" >"$dir/most"
   [ "$(<"$dir/most")" -eq 64 ] ||
     fail '64 calls of close, then epoll_wait' "$(<"$dir/most") calls of close"
-}
-
-# The server prints all on stderr here, so that the order is seen.
-@test "9,500 clients are due at once: all are closed, and 30 others are served meanwhile" {
-  local PATIENCE=20 before
-  ulimit -S -n "$(ulimit -H -n)" && [ "$(ulimit -n)" -ge 10000 ] ||
-    skip 'this needs 10,000 descriptors: ulimit -n'
-  look='close_due: MAX_EVENTS'
-  build_with 2000
-  bin=$run_dir/2000
-  start_server bash -c 'exec "$@" >&2' bash
-  hold_client -n 9500 send 'GET / HT'
-  suspend_server
-  pass 2200
-  serve_queued 30
-  assert_no_leak
-  [ "$(grep -c '^time limit' "$err")" -eq 9500 ] ||
-    fail '9,500 clients are disconnected' "$(grep -c '^time limit' "$err")"
-  # The server accepts one of the 30, then closes 64 connections.
-  before=$(tac "$err" | sed -n '/^GET/,$p' | grep -c '^time limit')
-  [ "$before" -lt 3000 ] ||
-    fail 'it serves the 30 before it has closed 3,000 connections' "$before"
-  stop_server
 }
 
 # --- The timer --------------------------------------------------------------
@@ -247,20 +224,18 @@ read_slowly() {
   client -n 30 send "$request" read
   client -n 30 send 'GET / HT' finish read
   stop_server
-  [ "$(count_trace timerfd_settime)" -eq 1 ] || fail \
-    '1 call of timerfd_settime for 61 clients' "$(count_trace timerfd_settime)"
+  assert_count 1 timerfd_settime '1 call of timerfd_settime for 61 clients'
 }
 
 # The client has left long before; the timer expires once.
 @test "switches the timer off when nobody is connected, and sleeps" {
   short
   look=set_timer
-  start_traced epoll_wait,epoll_pwait,timerfd_settime
+  start_traced "$epoll_wait,timerfd_settime"
   assert_answer send "$request" read
   assert_trace '^timerfd_settime\(.*it_value=\{tv_sec=0, tv_nsec=0\}'
   assert_lines_said 0
-  [ "$(count_trace timerfd_settime)" -eq 2 ] || fail \
-    '2 calls of timerfd_settime: on, and off' "$(count_trace timerfd_settime)"
+  assert_count 2 timerfd_settime '2 calls of timerfd_settime: on, and off'
   assert_sleeps
   pass "$limit"
   [ "$(count_trace '^epoll_p?wait.* = ')" -le 8 ] ||
@@ -271,7 +246,7 @@ read_slowly() {
 
 @test "timerfd_settime fails: the server says so and exits with status 1" {
   look=set_timer
-  start_traced timerfd_settime -e inject=timerfd_settime:error=EINVAL
+  start_failing timerfd_settime EINVAL
   client read
   assert_server_exits 1
   assert_said '^timerfd_settime: Invalid argument'
@@ -283,45 +258,14 @@ read_slowly() {
   local signal
   for signal in INT TERM; do
     look='catch_signals and main'
-    start_traced rt_sigaction,signalfd4,epoll_ctl,epoll_wait,epoll_pwait,exit_group
+    start_traced rt_sigaction,signalfd4,epoll_ctl,exit_group
     stop_server "$signal"
     assert_trace '^signalfd4\(-1, \[INT TERM\]'
     assert_trace '^exit_group\(0\)'
-    [ "$(count_trace EPOLL_CTL_ADD)" -eq 3 ] || fail \
-      'EPOLL_CTL_ADD for the listener, the signals and the timer' \
-      "$(count_trace EPOLL_CTL_ADD) times"
+    assert_count 3 EPOLL_CTL_ADD 'EPOLL_CTL_ADD for the listener, the signals and the timer'
     [ -n "${SANITIZED:-}" ] || refute_trace '^rt_sigaction\(SIG(INT|TERM)'
     refute_trace '^---'
   done
-}
-
-@test "ends on signals that its parent ignored" {
-  local signal
-  for signal in INT TERM; do
-    look=catch_signals
-    start_server bash -c 'trap "" INT TERM; exec "$@"' bash
-    hold_client send 'GET / HT'
-    stop_server "$signal"
-  done
-}
-
-# Example 3 ends at once: its handler interrupts write. Here a signal is an event
-# like others.
-@test "takes a signal only in epoll_wait: not while nobody reads its output" {
-  local reader
-  look='Limits, in the first comment'
-  mkfifo "$dir/pipe"
-  exec {reader}<>"$dir/pipe"
-  out=$dir/pipe start_server
-  start_client -n 12 fill 8188 send '\r\n\r\n' read
-  not_answered() { ! ask --max-time 0.3; }
-  wait_for not_answered
-  kill -TERM "$server"
-  pass 300
-  kill -0 "$server" || fail 'the server still waits' "$(what_happened)"
-  cat <&"$reader" >/dev/null &
-  assert_server_exits 0
-  exec {reader}<&-
 }
 
 @test "starts and serves with descriptor 0 closed" {
@@ -333,16 +277,4 @@ read_slowly() {
   assert_no_leak
   assert_lines_said 3
   stop_server
-}
-
-@test "names the call that fails at the start: sigprocmask, signalfd, timerfd_create" {
-  local call
-  if [ -n "${SANITIZED:-}" ]; then skip 'a sanitizer has signal calls of its own'; fi
-  look='catch_signals and open_timer'
-  for call in rt_sigprocmask:sigprocmask signalfd4:signalfd timerfd_create; do
-    did="${call%:*} fails with ENOMEM"
-    start_with_failure "${call%:*}:error=ENOMEM"
-    [[ $status -eq 1 && $output =~ ^${call#*:}:\ $ENOMEM$ ]] ||
-      fail "status 1, and: ${call#*:}: Cannot allocate memory" "status $status: $output"
-  done
 }
