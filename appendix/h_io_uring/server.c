@@ -34,7 +34,7 @@
 #include <unistd.h>
 
 /* A longer request is refused: without a limit, one client could fill the
-   memory. Real requests are shorter than this. */
+   memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
 /* Bytes requested per recv, as in the article. A long request needs several
@@ -46,11 +46,14 @@
 #define MAX_SUBMISSIONS 256
 
 /* Entries in the table of clients. A process may usually have fewer
-   descriptors: ulimit -n prints the limit. */
-#define MAX_DESCRIPTORS 65536
+   descriptors: ulimit -n prints the limit. The table takes 128 MiB of virtual
+   memory. With 65,536 entries, the program would not start where virtual memory
+   is limited to 400,000 KiB (ulimit -v 400000). */
+#define MAX_DESCRIPTORS 16384
 
-/* Length of the accept queue. The article uses 1. The kernel reduces it to
-   net.core.somaxconn, if it is larger. */
+/* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
+   library: 4,096 in glibc, 128 in musl. If net.core.somaxconn is smaller, the
+   kernel uses that value. */
 #define BACKLOG SOMAXCONN
 
 static const char response[] =
@@ -65,17 +68,22 @@ struct connection {
     char request[MAX_REQUEST];
 };
 
-/* One entry for each descriptor: 513 MiB of virtual memory. The kernel provides
-   only the pages that the program touches, usually one (4 KiB) per client. */
+/* One entry for each descriptor. The kernel provides only the pages that the
+   program touches: usually one (4 KiB) per client. With transparent huge pages,
+   a page has 2 MiB. */
 static struct connection connections[MAX_DESCRIPTORS];
 
-/* True from the moment when accept fails for lack of descriptors or memory,
-   until a second has passed without a completion. So there is at most one
-   message per second. */
+/* True from the moment when descriptors, memory or table entries run out, until
+   a second has passed without a completion. So there is at most one message per
+   second. */
 static bool shortage;
 
 /* True while an accept is in flight. */
 static bool accepting;
+
+/* True from the moment when accept fails, until something else has happened or
+   a second has passed. Until then, another accept would fail as well. */
+static bool refused;
 
 static int listener = -1;
 static int ring = -1;
@@ -105,9 +113,9 @@ static void die(const char *call)
     exit(EXIT_FAILURE);
 }
 
-/* A handler may call _exit, but not exit: see signal-safety(7). The kernel
-   closes all descriptors. But the accept in flight keeps the listener open for
-   some milliseconds more. shutdown frees the port at once. */
+/* Without a handler, the accept in flight would keep the listener open for some
+   milliseconds after the end of the program. shutdown frees the port at once. A
+   handler may call _exit, but not exit: see signal-safety(7). */
 static void end(int signal_number)
 {
     (void)signal_number;
@@ -122,10 +130,6 @@ static void catch_signals(void)
     if (sigaction(SIGINT, &action, NULL) == -1 ||
         sigaction(SIGTERM, &action, NULL) == -1)
         die("sigaction");
-    /* A program inherits the set of blocked signals. sa_mask is empty, so
-       this blocks none. */
-    if (sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == -1)
-        die("sigprocmask");
 }
 
 /* Returns the port given on the command line, or 8080. */
@@ -146,8 +150,9 @@ static in_port_t port_argument(int argc, char *argv[])
 static void open_listener(in_port_t port)
 {
     /* Not SOCK_NONBLOCK: with it, an operation may sometimes fail with EAGAIN
-       instead of waiting. */
-    listener = socket(AF_INET, SOCK_STREAM, 0);
+       instead of waiting. SOCK_CLOEXEC: if this program starts another one, the
+       other one does not get the listener. */
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (listener == -1) die("socket");
 
     /* Connections of the previous run may stay in TIME_WAIT for 60 s. Without
@@ -271,8 +276,59 @@ static struct io_uring_sqe *ask_for(uint8_t operation, int fd)
    IORING_CQE_F_MORE is the last: the program must ask again. */
 static void accept_clients(void)
 {
-    ask_for(IORING_OP_ACCEPT, listener)->ioprio = IORING_ACCEPT_MULTISHOT;
+    struct io_uring_sqe *entry = ask_for(IORING_OP_ACCEPT, listener);
+    entry->ioprio = IORING_ACCEPT_MULTISHOT;
+    entry->accept_flags = SOCK_CLOEXEC;
     accepting = true;
+}
+
+/* Below, in example 3's order. */
+static void receive_some(int fd);
+static void send_some(int fd);
+
+/* Asks for close. Nothing else of this client is in flight. SKIP_SUCCESS: no
+   completion, because the next client may have the same descriptor by then. */
+static void close_connection(int fd)
+{
+    ask_for(IORING_OP_CLOSE, fd)->flags = IOSQE_CQE_SKIP_SUCCESS;
+}
+
+/* For a failure that concerns one client: prints the call and the reason, and
+   closes that client's connection. */
+static void drop(int fd, const char *call, int error)
+{
+    errno = error;
+    perror(call);
+    close_connection(fd);
+}
+
+/* accept has given a client, or an error. */
+static void accept_connection(int result, bool more)
+{
+    accepting = more;
+    errno = result < 0 ? -result : 0;
+    /* A connection was aborted in the queue: take the next one. */
+    if (errno == ECONNABORTED || errno == EPROTO) return;
+    /* The listener was shut down: accept cannot succeed any more. */
+    if (errno == EINVAL) die("accept");
+    if (result < 0) {
+        /* Usually too many clients. Others are still in the queue, and another
+           accept would fail at once. main tries again later. */
+        if (!shortage) perror("accept");
+        shortage = true;
+        refused = true;
+        return;
+    }
+    int fd = result;
+    if (fd >= MAX_DESCRIPTORS) {
+        if (!shortage) fputs("table full: client refused\n", stderr);
+        shortage = true;
+        close_connection(fd);
+        return;
+    }
+    connections[fd].received = 0;
+    connections[fd].unsent = response;
+    receive_some(fd);
 }
 
 /* Asks for one recv. Until it is complete, the kernel may write to the buffer
@@ -287,6 +343,24 @@ static void receive_some(int fd)
     entry->len = (uint32_t)room;
 }
 
+/* recv is complete: the client has sent something, or has left. */
+static void read_request(int fd, int result)
+{
+    struct connection *c = &connections[fd];
+    if (result > 0) c->received += (size_t)result;
+    if (is_complete(c->request, c->received)) {
+        print_request(c->request, c->received);
+        send_some(fd);
+    } else if (result < 0) {
+        drop(fd, "recv", -result);
+    } else if (result == 0 || c->received == MAX_REQUEST) {
+        fprintf(stderr, "no complete request in %zu bytes\n", c->received);
+        close_connection(fd);
+    } else {
+        receive_some(fd);
+    }
+}
+
 /* Asks for one send. */
 static void send_some(int fd)
 {
@@ -299,67 +373,6 @@ static void send_some(int fd)
     entry->msg_flags = MSG_NOSIGNAL;
 }
 
-/* Asks for close. Nothing else of this client is in flight. SKIP_SUCCESS: no
-   completion, because the next client may have the same descriptor by then. */
-static void close_connection(int fd)
-{
-    ask_for(IORING_OP_CLOSE, fd)->flags = IOSQE_CQE_SKIP_SUCCESS;
-    /* A descriptor is free: the shortage may be over. */
-    if (!accepting) accept_clients();
-}
-
-/* A failure that concerns one client costs that client only. */
-static void lose(int fd, const char *call, int error)
-{
-    errno = error;
-    perror(call);
-    close_connection(fd);
-}
-
-/* accept has given a client, or an error. */
-static void accept_connection(int result, bool more)
-{
-    accepting = more;
-    /* The client gave up while it was in the queue: take the next one. */
-    if (result == -ECONNABORTED || result == -EPROTO) return;
-    if (result < 0) {
-        /* Out of descriptors or memory. The client stays in the queue. Another
-           accept would fail at once: try again when a client has left, or after
-           a second. */
-        errno = -result;
-        if (!shortage) perror("accept");
-        shortage = true;
-        return;
-    }
-    int fd = result;
-    if (fd >= MAX_DESCRIPTORS) {
-        fputs("table full: client refused\n", stderr);
-        close_connection(fd);
-        return;
-    }
-    connections[fd].received = 0;
-    connections[fd].unsent = response;
-    receive_some(fd);
-}
-
-/* recv is complete: the client has sent something, or has left. */
-static void read_request(int fd, int result)
-{
-    struct connection *c = &connections[fd];
-    if (result > 0) c->received += (size_t)result;
-    if (is_complete(c->request, c->received)) {
-        print_request(c->request, c->received);
-        send_some(fd);
-    } else if (result < 0) {
-        lose(fd, "recv", -result);
-    } else if (result == 0 || c->received == MAX_REQUEST) {
-        fprintf(stderr, "no complete request in %zu bytes\n", c->received);
-        close_connection(fd);
-    } else {
-        receive_some(fd);
-    }
-}
-
 /* send is complete. */
 static void send_response(int fd, int result)
 {
@@ -367,14 +380,14 @@ static void send_response(int fd, int result)
     /* send may accept only part of the data. */
     if (result > 0) c->unsent += result;
     if (result < 0) {
-        lose(fd, "send", -result);
+        drop(fd, "send", -result);
     } else if (*c->unsent != '\0') {
         send_some(fd);
     } else {
-        /* The client gets the end of the stream before close sends a reset,
-           which it does if input is unread. A system call is better here: for a
-           shutdown in the queue, the kernel uses a second thread. It fails if
-           the client has reset the connection. */
+        /* If input is unread, close sends a reset: shutdown sends the end of
+           the stream first. A system call is better here: for a shutdown in the
+           queue, the kernel uses a second thread. It fails if the client has
+           reset the connection. */
         shutdown(fd, SHUT_RDWR);
         close_connection(fd);
     }
@@ -389,12 +402,13 @@ int main(int argc, char *argv[])
     fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
 
     for (unsigned head = 0;;) {
-        if (!accepting && !shortage) accept_clients();
+        if (!accepting && !refused) accept_clients();
         submit(1);
         /* acquire: the program reads the entries after the tail. */
         unsigned tail =
             atomic_load_explicit(completions_tail, memory_order_acquire);
-        if (head == tail) shortage = false;
+        /* A second has passed without a completion. */
+        if (head == tail) shortage = refused = false;
         for (; head != tail; head++) {
             const struct io_uring_cqe *done =
                 &completions[head % completions_length];
@@ -406,6 +420,7 @@ int main(int argc, char *argv[])
                 read_request(fd, done->res);
             else if (operation == IORING_OP_SEND)
                 send_response(fd, done->res);
+            if (fd != listener) refused = false;
         }
         /* release: the kernel writes to these entries only now. */
         atomic_store_explicit(completions_head, head, memory_order_release);

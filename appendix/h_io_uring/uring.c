@@ -1,13 +1,14 @@
 /*
- * A library to preload into a server with io_uring: for its operations, it does
+ * A library to preload into a server with io_uring. For its operations, it does
  * what strace does for system calls. From the environment:
  *
- *   URING_TRACE    a file, to which it writes a line for each operation that
- * the program asks for, "recv(6, 1024)", for each completion, "recv(6) = 18",
- * and for each call of shutdown URING_FAIL     the name of an operation that
- * fails: it is not carried out URING_RESULT   its result, for example -104
- * (ECONNRESET) URING_WHEN     which of these operations fails: 1 is the first;
- * 0: all URING_ONESHOT  if set, each accept gives one client only
+ *   URING_TRACE    a file: for each operation that the program asks for, a line
+ *                  "recv(6, 1024)"; for each completion, "recv(6) = 18"; and
+ *                  the calls of shutdown
+ *   URING_FAIL     the name of an operation that is not carried out
+ *   URING_RESULT   its result instead, for example -104 (ECONNRESET)
+ *   URING_WHEN     which of these operations: 1 is the first; 0: all
+ *   URING_ONESHOT  if set, each accept gives one client only
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -26,8 +27,7 @@
 static FILE *trace;
 static struct io_uring_sqe *submissions;
 static struct io_uring_cqe *completions;
-static _Atomic unsigned *submissions_tail;
-static _Atomic unsigned *completions_tail;
+static _Atomic unsigned *submissions_tail, *completions_tail;
 static unsigned submissions_length, submissions_seen;
 static unsigned completions_length, completions_seen;
 
@@ -37,18 +37,11 @@ static int count_failing;
 
 static const char *name_of(unsigned long long operation)
 {
-    switch (operation) {
-    case IORING_OP_ACCEPT:
-        return "accept";
-    case IORING_OP_RECV:
-        return "recv";
-    case IORING_OP_SEND:
-        return "send";
-    case IORING_OP_CLOSE:
-        return "close";
-    default:
-        return "another";
-    }
+    return operation == IORING_OP_ACCEPT  ? "accept"
+           : operation == IORING_OP_RECV  ? "recv"
+           : operation == IORING_OP_SEND  ? "send"
+           : operation == IORING_OP_CLOSE ? "close"
+                                          : "another";
 }
 
 static long number(const char *name)
