@@ -91,6 +91,16 @@ differ() {
   done
 }
 
+@test "appendix/README.md has a row for each program" {
+  local source name
+  for source in "$top"/appendix/*/server.c; do
+    if [ ! -e "$source" ]; then skip 'there is no appendix'; fi
+    name=$(basename "${source%/server.c}")
+    grep -q -F "| [$name]($name/README.md) | " "$top/appendix/README.md" ||
+      { echo "no row for $name"; return 1; }
+  done
+}
+
 @test "the six are short, and so are their functions" {
   local ceilings=(100 112 178 183 185 181) i name function lines
   for i in "${!names[@]}"; do
