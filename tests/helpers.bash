@@ -306,7 +306,7 @@ change() {
   mkdir -p "$bin"
   {
     sed "${@:2}" "$source" >"$bin/server.c"
-    "${CC:-cc}" -o "$bin/$EXAMPLE" "$bin/server.c"
+    "${CC:-cc}" ${trait[threads]:+-pthread} -o "$bin/$EXAMPLE" "$bin/server.c"
   } 2>"$dir/log" || not_changed "$(head -n 1 "$dir/log")"
   ! cmp -s "$source" "$bin/server.c" || not_changed 'sed finds no such line'
 }
