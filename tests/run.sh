@@ -23,7 +23,9 @@ if [ -n "$(trap -p INT)" ] && env --default-signal=INT true 2>/dev/null; then
   exec env --default-signal=INT "$top/tests/run.sh" "$@"
 fi
 
-# Inside of bats, PATH may have the parts of bats first.
+# Inside of bats: its PATH may have the parts of bats first, and its folders are
+# not for the tests that run here.
+unset BATS_TEST_TMPDIR BATS_FILE_TMPDIR BATS_RUN_TMPDIR
 bats=$(PATH=${BATS_SAVED_PATH:-$PATH} type -P "${BATS:-bats}") || bats=${BATS:-bats}
 version=$("$bats" --version 2>/dev/null) || version=none
 if [ "$version" = none ] || [ "$(printf '%s\n' 1.2 "${version#* }" | sort -V | head -n 1)" != 1.2 ]; then
@@ -32,6 +34,9 @@ if [ "$version" = none ] || [ "$(printf '%s\n' 1.2 "${version#* }" | sort -V | h
 fi
 
 work=$(mktemp -d)
+pids=()
+# Each part is a process group of its own.
+trap '{ pkill -P "$(IFS=, && echo "${pids[*]}")"; kill "${pids[@]}"; } 2>/dev/null; exit 130' INT TERM
 trap 'rm -rf "$work"' EXIT
 
 if ! strace -o /dev/null true 2>"$work/strace"; then
@@ -64,7 +69,7 @@ run_part() {
   mkdir "$output"
   EXAMPLE=$1 KIT_RUN=$output timeout -k 5 "${PART_SECONDS:-$((PATIENCE * 100))}" \
     "$bats" --tap ${FILTER:+--filter "$FILTER"} "${files[@]}" >"$output.out" 2>&1 </dev/null ||
-    [ $? -ne 124 ] || echo "not ok 0 ends in time: ${files[*]}" >>"$output.out"
+    [[ $? != @(124|137) ]] || echo "not ok 0 ends in time: ${files[*]}" >>"$output.out"
   rm -rf "$output"
   # An old bats knows no prefix.
   sed -E "s/^((not )?ok [0-9]+ )/\1$1: /" "$output.out" >"$output.tmp"
@@ -94,7 +99,7 @@ failed == "" { print }
 END { flush() }'
 
 # show_ended: prints the parts that have ended, up to the first that has not.
-shown=0 started=0 pids=() names=()
+shown=0 started=0 names=()
 show_ended() {
   while [ "$shown" -lt "$started" ] && ! kill -0 "${pids[shown]}" 2>/dev/null; do
     if [ ! -e "$work/$shown.tap" ]; then

@@ -54,7 +54,7 @@ copy_kit() {
   copy_kit
   mkdir -p "$kit/appendix/z_new"
   echo "parts='own|a|b|c'" >"$kit/appendix/z_new/traits"
-  stub_bats 'echo "ok 1 does it"; case $2 in */c.bats) echo "not ok 2 fails";; esac'
+  stub_bats 'echo "ok 1 does it${BATS_TEST_TMPDIR:+, in a folder of another test}"; case $2 in */c.bats) echo "not ok 2 fails";; esac'
   run_tests z_new
   [ "$status" -eq 1 ]
   [ "$(grep -c '^✓ z_new: does it$' <<<"$output")" -eq 4 ]
