@@ -189,7 +189,7 @@ try_ports() {
   for tries in {1..20}; do
     port=$((10000 + RANDOM % 20000))
     "$1" "$port" "${@:2}"
-    grep -q -E "^(bind|listen): $EADDRINUSE" "$err" || return 0
+    [[ $(<"$err") =~ ^(bind|listen):\ $EADDRINUSE ]] || return 0
   done
 }
 
@@ -212,7 +212,7 @@ start_on() {
 # start_server [COMMAND...]: the same on a free port. Sets $server and $port.
 start_server() {
   try_ports start_on "$@"
-  if ! grep -q '^listening' "$err"; then
+  if [[ $(<"$err") != *listening* ]]; then
     local look='open_listener and main'
     fail "the server prints 'listening: ...' within $PATIENCE s" \
       "$(what_happened || echo 'it did not')"
@@ -639,9 +639,11 @@ assert_said() {
 # assert_lines_said N: besides 'listening', at most N lines are on stderr; for a
 # shortage, one more in each second.
 assert_lines_said() {
-  local lines most=$1
-  lines=$(grep -v -c '^listening' "$err" || true)
-  if grep -q -E '^(accept|table full)' "$err"; then most=$((most + SECONDS - started)); fi
+  local line lines=0 most=$1
+  while IFS= read -r line; do
+    [[ $line == listening* ]] || lines=$((lines + 1))
+    [[ $line != accept* && $line != 'table full'* ]] || most=$(($1 + SECONDS - started))
+  done <"$err"
   [ "$lines" -le "$most" ] || fail "at most $most lines on stderr" \
     "$lines lines, the first: $(grep -v '^listening' "$err" | head -n 4)"
 }

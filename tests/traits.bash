@@ -23,14 +23,14 @@ traits='source parts accept waits start_calls epoll_ctls serves prints_line on_s
   threads untraced refused skips'
 traits_of() {
   local own=tests/$1.bats
-  source="" parts='own|epoll|loop level behaviour|failures|epoll_failures'
+  source="" parts='own epoll|loop level behaviour|failures|epoll_failures'
   accept=accept4 waits=epoll_wait start_calls='epoll_create1 epoll_ctl' epoll_ctls=1
   serves=many prints_line=yes on_signal=dies
   threads='' untraced='' refused='' skips=''
   case $1 in
     ex1) parts='own behaviour' serves=one prints_line='' ;;
     ex2) parts='own loop|behaviour|failures' ;;
-    ex4) parts='own|epoll|loop behaviour|failures|epoll_failures' ;;
+    ex4) parts='own epoll|loop behaviour|failures|epoll_failures' ;;
   esac
   case $1 in
     ex1 | ex2) accept=accept waits='accept or recv' start_calls='' ;;
