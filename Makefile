@@ -72,7 +72,8 @@ $(NUMBERS:%=test%): test%: ex% $(TEST_TOOLS)
 -include */module.mk
 
 #: make check        run all tests of all parts that are here, and other builds
-#: make deps         install what make test needs; check-deps: what make check needs
+#: make deps         install what make test needs; check-deps: what make check needs;
+#:                   lab-deps, replay-deps, ...: what one part needs
 #: make clean        remove what was built (mine/ stays)
 
 check:
