@@ -1,5 +1,6 @@
 /*
  * Example 1: a blocking server for one client.
+ * In C, Example 1 of the article "How To Use Linux epoll with Python".
  *
  * Shows: the system calls of every TCP server, and where a blocking one
  * sleeps. It sleeps in accept until a client connects, then in recv until
@@ -22,8 +23,8 @@
    memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
-/* Bytes requested per recv, as in the article. A long request needs several
-   calls. */
+/* One recv reads at most this many bytes, as in the article. A long request
+   needs several calls. */
 #define READ_SIZE 1024
 
 /* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C

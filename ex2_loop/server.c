@@ -1,16 +1,18 @@
 /*
  * Example 2: a blocking server for one client after the other.
+ * In C, Example 2 of the article "How To Use Linux epoll with Python".
  *
  * Shows: one silent client blocks all others. While the program sleeps in recv,
- * they wait in the queue.
+ * the other clients wait in the accept queue.
  *
- * New since example 1: the loop. Like the article's Example 2, it prints a line
- * of dashes before each request.
+ * New since example 1: the loop, and accept_connection, which decides what to
+ * do when accept fails. As in the article's Example 2, the program prints a
+ * line of dashes before each request, and omits its last two bytes.
  *
  * Try it: make ex2 && ./ex2, then curl -i localhost:8080 as often as you like.
  * Leave nc localhost 8080 open in one terminal and run curl in another: curl
- * hangs until you end nc. Ctrl-C ends the program, even while it sleeps in
- * accept or recv, and the kernel closes its descriptors.
+ * hangs until you end nc. Press Ctrl-C: it ends the program, even while it
+ * sleeps in accept or recv, and the kernel closes its descriptors.
  *
  * Limits: the program waits for one client at a time. Example 3 waits for all
  * of them at once.
@@ -29,8 +31,8 @@
    memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
-/* Bytes requested per recv, as in the article. A long request needs several
-   calls. */
+/* One recv reads at most this many bytes, as in the article. A long request
+   needs several calls. */
 #define READ_SIZE 1024
 
 /* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
@@ -91,8 +93,8 @@ static bool is_complete(const char *request, size_t length)
 }
 
 /* fwrite, because a request may contain NUL bytes. fflush, so that output
-   appears at once even through a pipe. As in the article, without the last two
-   bytes: usually they are part of the blank line. */
+   appears at once even through a pipe. Like the article, this omits the last
+   two bytes of a complete request. Usually they belong to the blank line. */
 static void print_request(const char *request, size_t length)
 {
     puts("----------------------------------------");
@@ -109,13 +111,13 @@ static bool give_up(const char *call)
     return false;
 }
 
-/* Returns the connection to the next client, or -1: then main tries again. */
+/* Returns the descriptor of the next client, or -1 if main should try again. */
 static int accept_connection(int listener)
 {
     int fd = accept(listener, NULL, NULL);
-    /* ECONNABORTED, EPROTO: a connection was aborted in the queue. Linux
-       accepts a connection that the client has reset, and recv fails. Other
-       systems report the reset here. */
+    /* ECONNABORTED, EPROTO: a connection was aborted in the queue. Rare on
+       Linux: there, accept succeeds even if the client has reset the
+       connection, and the later recv fails. */
     if (fd != -1 || errno == ECONNABORTED || errno == EPROTO) return fd;
     /* The listener was shut down: accept cannot succeed any more. */
     if (errno == EINVAL) die("accept");

@@ -31,8 +31,8 @@
    memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
-/* Bytes requested per recv, as in the article. A long request needs several
-   calls. */
+/* One recv reads at most this many bytes, as in the article. A long request
+   needs several calls. */
 #define READ_SIZE 1024
 
 /* The size of a set, usually 1,024. Beyond it, FD_SET writes into other
@@ -58,16 +58,16 @@ struct connection {
 
 /* One entry for each descriptor. The kernel provides only the pages that the
    program touches: usually one (4 KiB) per client. With transparent huge pages,
-   a page has 2 MiB. */
+   a page is 2 MiB. */
 static struct connection connections[MAX_DESCRIPTORS];
 
 /* The list of what the program waits for. Each descriptor is in one of the two
    sets, or in none. Static variables start as zero: both sets are empty. */
 static fd_set to_read, to_write;
 
-/* True from the moment when descriptors, memory or table entries run out, until
-   a second has passed without an event. So there is at most one message per
-   second. */
+/* Set when descriptors, memory or table entries run out. Cleared after one
+   second without an event. The program prints a message only when it sets this,
+   so at most one per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -96,7 +96,8 @@ static in_port_t port_argument(int argc, char *argv[])
 static int open_listener(in_port_t port)
 {
     /* SOCK_CLOEXEC: if this program starts another one, that one does not get
-       the listener. Otherwise the port would stay in use after our end. */
+       the listener. With a copy of it, the port would stay in use after this
+       program has ended. */
     int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     int listener = socket(AF_INET, type, 0);
     if (listener == -1) die("socket");
@@ -122,8 +123,8 @@ static bool is_complete(const char *request, size_t length)
 }
 
 /* fwrite, because a request may contain NUL bytes. fflush, so that output
-   appears at once even through a pipe. As in the article, without the last two
-   bytes: usually they are part of the blank line. */
+   appears at once even through a pipe. Like the article, this omits the last
+   two bytes of a complete request. Usually they belong to the blank line. */
 static void print_request(const char *request, size_t length)
 {
     puts("----------------------------------------");
@@ -157,9 +158,9 @@ static bool accept_connection(int listener)
     /* The queue is empty. If the listener were blocking, accept4 would sleep
        here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
-    /* A connection was aborted in the queue: take the next one. Linux accepts
-       a connection that the client has reset, and recv fails. Other systems
-       report the reset here. */
+    /* A connection was aborted in the queue: take the next one. Rare on Linux:
+       there, accept4 succeeds even if the client has reset the connection, and
+       the later recv fails. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
     /* The listener was shut down: accept4 cannot succeed any more. */
     if (fd == -1 && errno == EINVAL) die("accept4");

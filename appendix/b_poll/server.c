@@ -31,14 +31,13 @@
    memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
-/* Bytes requested per recv, as in the article. A long request needs several
-   calls. */
+/* One recv reads at most this many bytes, as in the article. A long request
+   needs several calls. */
 #define READ_SIZE 1024
 
-/* Entries in the table of clients. A process may usually have fewer
-   descriptors: ulimit -n prints the limit. The table takes 128 MiB of virtual
-   memory. With 65,536 entries, the program would not start where virtual memory
-   is limited to 400,000 KiB (ulimit -v 400000). */
+/* Entries in the table of clients. The descriptor limit of a process is usually
+   lower: ulimit -n prints it. The table takes 128 MiB of virtual memory. With a
+   larger one, the program might not start where that is limited. */
 #define MAX_DESCRIPTORS 16384
 
 /* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
@@ -60,7 +59,7 @@ struct connection {
 
 /* One entry for each descriptor. The kernel provides only the pages that the
    program touches: usually one (4 KiB) per client. With transparent huge pages,
-   a page has 2 MiB. */
+   a page is 2 MiB. */
 static struct connection connections[MAX_DESCRIPTORS];
 
 /* The list of what the program waits for: one entry for each descriptor. poll
@@ -70,9 +69,9 @@ static struct pollfd watched[MAX_DESCRIPTORS];
 /* Length of the list: the highest descriptor in it, plus one. */
 static int watched_length;
 
-/* True from the moment when descriptors, memory or table entries run out, until
-   a second has passed without an event. So there is at most one message per
-   second. */
+/* Set when descriptors, memory or table entries run out. Cleared after one
+   second without an event. The program prints a message only when it sets this,
+   so at most one per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -101,7 +100,8 @@ static in_port_t port_argument(int argc, char *argv[])
 static int open_listener(in_port_t port)
 {
     /* SOCK_CLOEXEC: if this program starts another one, that one does not get
-       the listener. Otherwise the port would stay in use after our end. */
+       the listener. With a copy of it, the port would stay in use after this
+       program has ended. */
     int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     int listener = socket(AF_INET, type, 0);
     if (listener == -1) die("socket");
@@ -127,8 +127,8 @@ static bool is_complete(const char *request, size_t length)
 }
 
 /* fwrite, because a request may contain NUL bytes. fflush, so that output
-   appears at once even through a pipe. As in the article, without the last two
-   bytes: usually they are part of the blank line. */
+   appears at once even through a pipe. Like the article, this omits the last
+   two bytes of a complete request. Usually they belong to the blank line. */
 static void print_request(const char *request, size_t length)
 {
     puts("----------------------------------------");
@@ -177,9 +177,9 @@ static bool accept_connection(int listener)
     /* The queue is empty. If the listener were blocking, accept4 would sleep
        here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
-    /* A connection was aborted in the queue: take the next one. Linux accepts
-       a connection that the client has reset, and recv fails. Other systems
-       report the reset here. */
+    /* A connection was aborted in the queue: take the next one. Rare on Linux:
+       there, accept4 succeeds even if the client has reset the connection, and
+       the later recv fails. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
     /* The listener was shut down: accept4 cannot succeed any more. */
     if (fd == -1 && errno == EINVAL) die("accept4");
@@ -273,7 +273,7 @@ int main(int argc, char *argv[])
     fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
 
     for (;;) {
-        /* In a shortage, try again after the next event, or after 1,000 ms. */
+        /* During a shortage, try again after the next event or 1,000 ms. */
         int ready = poll(watched, (nfds_t)watched_length, shortage ? 1000 : -1);
         /* EINTR: a signal interrupted poll. No client is ready. */
         if (ready == -1 && errno != EINTR) die("poll");

@@ -32,8 +32,8 @@
 /* Chunks that one client may have in its queue: 16 KiB. */
 #define QUEUE_SIZE 16
 
-/* Events taken per epoll_wait. Any number works, because the next call returns
-   those that are left. */
+/* One epoll_wait returns at most this many events. The next call returns the
+   others. */
 #define MAX_EVENTS 64
 
 /* Entries in the table of clients, half of example 3's, because an entry is
@@ -70,9 +70,9 @@ struct connection {
    program touches. */
 static struct connection connections[MAX_DESCRIPTORS];
 
-/* True from the moment when descriptors, memory or table entries run out, until
-   a second has passed without an event. So there is at most one message per
-   second. */
+/* Set when descriptors, memory or table entries run out. Cleared after one
+   second without an event. The program prints a message only when it sets this,
+   so at most one per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -162,14 +162,14 @@ static bool accept_connection(int epoll, int listener)
     struct sockaddr *address = (struct sockaddr *)&peer;
     socklen_t size = sizeof peer;
     /* SOCK_CLOEXEC: another program that we start does not get this descriptor.
-       With a copy of it there, close would not end the registration. */
+       If it had a copy, our close would not end the registration. */
     int fd = accept4(listener, address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     /* The queue is empty. If the listener were blocking, accept4 would sleep
        here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
-    /* A connection was aborted in the queue: take the next one. Linux accepts
-       a connection that the client has reset, and recv fails. Other systems
-       report the reset here. */
+    /* A connection was aborted in the queue: take the next one. Rare on Linux:
+       there, accept4 succeeds even if the client has reset the connection, and
+       the later recv fails. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
     /* The listener was shut down: accept4 cannot succeed any more. */
     if (fd == -1 && errno == EINVAL) die("accept4");
@@ -198,13 +198,13 @@ static bool accept_connection(int epoll, int listener)
     return true;
 }
 
-/* In a shortage, main calls this after each epoll_wait: a client may have left,
-   or a second has passed (ready is 0). */
+/* During a shortage, main calls this after each epoll_wait. A client may have
+   left since the last try, or a second has passed (ready is 0). */
 static void retry_accept(int epoll, int listener, int ready)
 {
     int result = watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN);
-    /* EEXIST: the listener is still registered. After any other failure, main
-       calls this function again. */
+    /* EEXIST: an earlier call has already registered the listener. After any
+       other failure, the shortage goes on, and the next call tries again. */
     if (ready == 0 && (result == 0 || errno == EEXIST)) shortage = false;
 }
 
@@ -276,7 +276,7 @@ int main(int argc, char *argv[])
 
     for (;;) {
         struct epoll_event events[MAX_EVENTS];
-        /* In a shortage, try again after the next event, or after 1,000 ms. */
+        /* During a shortage, try again after the next event or 1,000 ms. */
         int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
         /* EINTR: the program was stopped (Ctrl-Z) and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");

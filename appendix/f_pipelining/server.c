@@ -36,8 +36,8 @@
 /* Room for one client's unsent responses: in mode GATHER 71, otherwise one. */
 #define MAX_UNSENT 8192
 
-/* Events taken per epoll_wait. Any number works, because the next call returns
-   those that are left. */
+/* One epoll_wait returns at most this many events. The next call returns the
+   others. */
 #define MAX_EVENTS 64
 
 /* Entries in the table of clients. A process may usually have fewer
@@ -74,9 +74,9 @@ struct connection {
    program touches: usually two (8 KiB) per client. */
 static struct connection connections[MAX_DESCRIPTORS];
 
-/* True from the moment when descriptors, memory or table entries run out, until
-   a second has passed without an event. So there is at most one message per
-   second. */
+/* Set when descriptors, memory or table entries run out. Cleared after one
+   second without an event. The program prints a message only when it sets this,
+   so at most one per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -111,7 +111,8 @@ static in_port_t port_argument(int argc, char *argv[])
 static int open_listener(in_port_t port)
 {
     /* SOCK_CLOEXEC: if this program starts another one, that one does not get
-       the listener. Otherwise the port would stay in use after our end. */
+       the listener. With a copy of it, the port would stay in use after this
+       program has ended. */
     int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     int listener = socket(AF_INET, type, 0);
     if (listener == -1) die("socket");
@@ -163,27 +164,29 @@ static void drop(int fd, const char *call)
     close(fd);
 }
 
-/* Accepts one client. Returns true if more may be in the queue. Level-triggered
-   epoll reports them again. With EPOLLET, call this until it returns false. */
+/* Accepts one client. Returns true if another one may be in the queue.
+   Level-triggered epoll reports that client again, so the caller may ignore the
+   result. With EPOLLET, call this until it returns false. */
 static bool accept_connection(int epoll, int listener)
 {
     /* SOCK_CLOEXEC: another program that we start does not get this descriptor.
-       With a copy of it there, close would not end the registration. */
+       If it had a copy, our close would not end the registration. */
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     /* The queue is empty. If the listener were blocking, accept4 would sleep
        here, and all clients would wait. */
     if (fd == -1 && errno == EAGAIN) return false;
-    /* A connection was aborted in the queue: take the next one. Linux accepts
-       a connection that the client has reset, and recv fails. Other systems
-       report the reset here. */
+    /* A connection was aborted in the queue: take the next one. Rare on Linux:
+       there, accept4 succeeds even if the client has reset the connection, and
+       the later recv fails. */
     if (fd == -1 && (errno == ECONNABORTED || errno == EPROTO)) return true;
     /* The listener was shut down: accept4 cannot succeed any more. */
     if (fd == -1 && errno == EINVAL) die("accept4");
     if (fd == -1 || fd >= MAX_DESCRIPTORS) {
-        /* Usually too many clients. Some are still in the queue, and epoll
-           would report them again and again: stop watching the listener. main
-           tries again later. EPOLL_CTL_DEL, because a mask of 0 would not stop
-           EPOLLHUP. */
+        /* Usually too many clients. Stop watching the listener. main tries
+           again later. Otherwise, level-triggered epoll would report the
+           clients in the queue again and again. EPOLL_CTL_DEL, because a mask
+           of 0 does not stop EPOLLHUP, which comes if the listener is shut
+           down. */
         if (!shortage && fd == -1) perror("accept4");
         if (!shortage && fd >= 0) fputs("table full: client refused\n", stderr);
         if (fd >= 0) close(fd);
@@ -198,13 +201,13 @@ static bool accept_connection(int epoll, int listener)
     return true;
 }
 
-/* In a shortage, main calls this after each epoll_wait: a client may have left,
-   or a second has passed (ready is 0). */
+/* During a shortage, main calls this after each epoll_wait. A client may have
+   left since the last try, or a second has passed (ready is 0). */
 static void retry_accept(int epoll, int listener, int ready)
 {
     int result = watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN);
-    /* EEXIST: the listener is still registered. After any other failure, main
-       calls this function again. */
+    /* EEXIST: an earlier call has already registered the listener. After any
+       other failure, the shortage goes on, and the next call tries again. */
     if (ready == 0 && (result == 0 || errno == EEXIST)) shortage = false;
 }
 
@@ -340,7 +343,7 @@ int main(int argc, char *argv[])
 
     for (;;) {
         struct epoll_event events[MAX_EVENTS];
-        /* In a shortage, try again after the next event, or after 1,000 ms. */
+        /* During a shortage, try again after the next event or 1,000 ms. */
         int ready = epoll_wait(epoll, events, MAX_EVENTS, shortage ? 1000 : -1);
         /* EINTR: the program was stopped (Ctrl-Z) and continued. */
         if (ready == -1 && errno != EINTR) die("epoll_wait");

@@ -37,18 +37,17 @@
    memory. Most requests are much shorter. */
 #define MAX_REQUEST 8192
 
-/* Bytes requested per recv, as in the article. A long request needs several
-   calls. */
+/* One recv reads at most this many bytes, as in the article. A long request
+   needs several calls. */
 #define READ_SIZE 1024
 
 /* Length of the submission queue: operations passed to the kernel per call. It
    must be a power of two. */
 #define MAX_SUBMISSIONS 256
 
-/* Entries in the table of clients. A process may usually have fewer
-   descriptors: ulimit -n prints the limit. The table takes 128 MiB of virtual
-   memory. With 65,536 entries, the program would not start where virtual memory
-   is limited to 400,000 KiB (ulimit -v 400000). */
+/* Entries in the table of clients. The descriptor limit of a process is usually
+   lower: ulimit -n prints it. The table takes 128 MiB of virtual memory. With a
+   larger one, the program might not start where that is limited. */
 #define MAX_DESCRIPTORS 16384
 
 /* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
@@ -70,7 +69,7 @@ struct connection {
 
 /* One entry for each descriptor. The kernel provides only the pages that the
    program touches: usually one (4 KiB) per client. With transparent huge pages,
-   a page has 2 MiB. */
+   a page is 2 MiB. */
 static struct connection connections[MAX_DESCRIPTORS];
 
 /* True from the moment when descriptors, memory or table entries run out, until
@@ -213,8 +212,8 @@ static bool is_complete(const char *request, size_t length)
 }
 
 /* fwrite, because a request may contain NUL bytes. fflush, so that output
-   appears at once even through a pipe. As in the article, without the last two
-   bytes: usually they are part of the blank line. */
+   appears at once even through a pipe. Like the article, this omits the last
+   two bytes of a complete request. Usually they belong to the blank line. */
 static void print_request(const char *request, size_t length)
 {
     puts("----------------------------------------");
