@@ -3,11 +3,9 @@
  *
  * usage: facts NAME
  *
- * NAME is one of the table at the end: edges, oneshot, mod, masks, file,
- * duplicate, stale, buffered, wake, connect, herd, inherit, backlog, shortage,
- * unread, nagle, cork, select or costs. Each opens sockets over loopback, on a
- * port that the kernel chooses. It prints a line for each step: what it did,
- * and what the kernel did then. None takes longer than three seconds.
+ * NAME is one of the table at the end, such as edges. Each opens sockets over
+ * loopback, and takes at most three seconds. It prints a line for each step:
+ * what it did, and what the kernel did then.
  *
  * Exit status: 1, a call failed that should succeed; 2, there is no such NAME.
  */
@@ -15,14 +13,18 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -308,9 +310,8 @@ static void stale(void)
     printf("two clients have sent something: %d events\n", ready);
 
     close(second.server);
-    int names_it = 0;
-    for (int i = 0; i < ready; i++)
-        if (events[i].data.fd == second.server) names_it = 1;
+    int names_it = events[0].data.fd == second.server ||
+                   events[1].data.fd == second.server;
     printf("closed the second: its event is %s the array\n",
            names_it ? "still in" : "no longer in");
     int next = must(dup(first.client), "dup");
@@ -404,6 +405,96 @@ static void herd(void)
 {
     count_woken("EPOLLIN", EPOLLIN);
     count_woken("EPOLLIN | EPOLLEXCLUSIVE", EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+static void hangup(void)
+{
+    struct pair pair = open_pair();
+    int epoll = new_epoll(pair.server, 0);
+    send_text(pair.client, "one", 0);
+    report("mask 0, data came", epoll);
+    reset(pair.client);
+    report("the client reset the connection", epoll);
+    struct epoll_event event;
+    int returned = 0;
+    for (double begun = now(); now() - begun < 20; returned++)
+        must(epoll_wait(epoll, &event, 1, -1), "epoll_wait");
+    printf("in 20 ms, epoll_wait returned %d times\n", returned);
+    must(control(epoll, EPOLL_CTL_DEL, pair.server, 0), "epoll_ctl");
+    report("EPOLL_CTL_DEL", epoll);
+}
+
+/* From now on, the socket's filter drops every segment that arrives for it. So
+   the peer gets no acknowledgement, as if a cable were cut. */
+static int vanish(int fd)
+{
+    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    const struct sock_fprog all = {.len = 1, .filter = &drop};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all);
+}
+
+static void vanished(void)
+{
+    static const char *const texts[] = {
+        "idle, SO_KEEPALIVE", "idle, TCP_USER_TIMEOUT",
+        "response unacknowledged, SO_KEEPALIVE",
+        "response unacknowledged, TCP_USER_TIMEOUT"};
+    /* Where users may not drop packets, they may in a network of their own. */
+    const struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    if (vanish(open_pair().client) == -1 &&
+        (unshare(CLONE_NEWUSER | CLONE_NEWNET) == -1 ||
+         ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCSIFFLAGS, &up) == -1)) {
+        printf("not permitted here: unshare: %s\n", strerror(errno));
+        return;
+    }
+    int servers[4];
+    for (int i = 0; i < 4; i++) {
+        struct pair pair = open_pair();
+        int fd = servers[i] = pair.server;
+        const int alive = i % 2 == 0;
+        must(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &alive, sizeof alive),
+             "setsockopt");
+        /* A probe after a second. Without an answer, the end a second later. */
+        set(fd, TCP_KEEPIDLE, 1);
+        set(fd, TCP_KEEPINTVL, 1);
+        set(fd, TCP_KEEPCNT, 1);
+        if (!alive) set(fd, TCP_USER_TIMEOUT, 1000);
+        must(vanish(pair.client), "setsockopt");
+        if (i >= 2) send_text(fd, "response", 0);
+    }
+    usleep(2500000);
+    for (int i = 0; i < 4; i++)
+        report(texts[i], new_epoll(servers[i], EPOLLIN));
+    char data[1];
+    recv(servers[3], data, sizeof data, 0);
+    printf("recv: %s\n", strerror(errno));
+}
+
+/* The state of a connection, as ss -tn prints it. */
+static const char *state_of(int fd)
+{
+    static const char *const names[] = {[TCP_ESTABLISHED] = "ESTAB",
+                                        [TCP_FIN_WAIT2] = "FIN-WAIT-2",
+                                        [TCP_CLOSE_WAIT] = "CLOSE-WAIT"};
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    usleep(60000); /* Until the kernel has acknowledged what has arrived. */
+    must(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), "getsockopt");
+    return names[info.tcpi_state];
+}
+
+static void states(void)
+{
+    int listener = open_listener(1);
+    int client = open_client(listener, 0);
+    send_text(client, "request", 0);
+    printf("connect and send, but no accept: client %s\n", state_of(client));
+    int fd = must(accept(listener, NULL, NULL), "accept");
+    receive(fd);
+    must(shutdown(client, SHUT_WR), "shutdown");
+    printf("the client ends its stream: client %s\n", state_of(client));
+    receive(fd);
+    printf("recv returns 0: server %s\n", state_of(fd));
 }
 
 static void inherit(void)
@@ -585,16 +676,17 @@ int main(int argc, char *argv[])
         const char *name;
         void (*show)(void);
     } facts[] = {
-        {"edges", edges},     {"oneshot", oneshot},
-        {"mod", mod},         {"masks", masks},
-        {"file", file},       {"duplicate", duplicate},
-        {"stale", stale},     {"buffered", buffered},
-        {"wake", wake},       {"connect", connecting},
-        {"herd", herd},       {"inherit", inherit},
-        {"backlog", backlog}, {"shortage", shortage},
-        {"unread", unread},   {"nagle", nagle},
-        {"cork", cork},       {"select", select_limit},
-        {"costs", costs},
+        {"edges", edges},       {"oneshot", oneshot},
+        {"mod", mod},           {"masks", masks},
+        {"file", file},         {"duplicate", duplicate},
+        {"stale", stale},       {"buffered", buffered},
+        {"wake", wake},         {"connect", connecting},
+        {"herd", herd},         {"inherit", inherit},
+        {"backlog", backlog},   {"shortage", shortage},
+        {"unread", unread},     {"nagle", nagle},
+        {"cork", cork},         {"select", select_limit},
+        {"costs", costs},       {"hangup", hangup},
+        {"vanished", vanished}, {"states", states},
     };
     alarm(10);
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -603,7 +695,6 @@ int main(int argc, char *argv[])
             facts[i].show();
             return EXIT_SUCCESS;
         }
-    fputs("usage: facts NAME; the names are at the end of notes/facts.c\n",
-          stderr);
+    fputs("usage: facts NAME; names: the end of notes/facts.c\n", stderr);
     return 2;
 }
