@@ -15,12 +15,12 @@ What the tool knows in a document:
 - A reference, alone on the line above a fence: `ex3_epoll_lt/server.c: main`. The
   lines of the fence stand together in that function or the comment above it;
   without a function, exactly once in that file.
-- In a fence of text, the same for what the lab printed: `lab/figures/stall.txt`.
+- In a fence of text, all that the lab printed: `lab/figures/stall.txt`.
 - In a fence of diff, a break: lines with - or +, the others with a space. It has
   a heading with a link, and below it: Caught by `ex3: the name of a test`.
 - A table | ex3.py | ... | ex3_epoll_lt/server.c |: its rows have numbers of
   lines of the article's program, and in backticks a part of a line of that file.
-- Names in backticks, links, and the words of words.txt, which it refuses.
+- Names in backticks, and links.
 """
 import re
 import sys
@@ -34,18 +34,14 @@ ARTICLE = {"ex1.py": (22, {2, 8, 13, 21}), "ex2.py": (24, {2, 8, 13}),
            "ex3.py": (48, {2, 8, 14, 17}), "ex4.py": (60, {2, 8, 14, 17}),
            "ex5.py": (50, {2, 8, 14, 17}), "ex6.py": (49, {2, 8, 15, 18})}
 
-# Names that may stand in backticks although no code uses them: of commands, of
-# calls, and of the article.
+# Names that may stand in backticks although no code here has them.
 NAMES = set("""
-    ab apt bats curl echo gdb grep make nc nstat python3 sh ss strace top wrk
-    EADDRINUSE EBADF EEXIST EINTR EINVAL EMFILE ENFILE ENOBUFS ENOMEM EPERM
-    EPIPE ECONNRESET ETIMEDOUT EPOLLEXCLUSIVE EPOLLONESHOT EPOLLPRI EPOLLRDHUP
-    FD_SET FD_SETSIZE SA_RESTART SO_REUSEPORT SIGKILL SIGPIPE SIGSTOP SIGCONT
-    TCP_CORK TCP_NODELAY TIME_WAIT GET CR LF NUL in6addr_any net.ipv6.bindv6only
-    connect epoll_pwait fcntl fork free malloc poll ppoll printf pselect6
-    pthread_create read ptr recvfrom select sendfile sendto write writev finally
-    exec prlimit results.json
+    ab apt bats curl echo exec fcntl finally fork free gdb grep in6addr_any malloc
+    net.ipv6.bindv6only results.json nc nstat poll ppoll printf prlimit pselect6 ptr
+    pthread_create python3 read recvfrom select sendfile sendto ss strace top
+    write writev wrk connect epoll_pwait CR LF NUL GET TIME_WAIT
     """.split())
+SYSTEM_NAME = re.compile(r"E[A-Z]+$|(EPOLL|FD|SA|SIG|SO|TCP)_?[A-Z]")
 
 REFERENCE = re.compile(r"`([\w./-]*[./][\w./-]*)(?:: (\w+))?`")
 CODE_SPAN = re.compile(r"(?<!`)`((?:[^`\n]|\n(?!\n))+)`(?!`)")
@@ -162,17 +158,9 @@ def fresh_code(fence):
 
 
 def fresh_output(fence):
-    """A quotation of output has whole paragraphs. A table is one of them."""
-    quoted, (source, *_) = fence.body, fence.scope()
-    if places_of(quoted, source):
-        return quoted
-    heads = [i for i, l in enumerate(source) if l.split() == quoted[0].split()]
-    if heads[:1] == [0] or quoted[0][:3] == source[0][:3] == "== ":
-        return source
-    if len(heads) != 1:
-        raise Undecided(f"{len(heads)} lines of {fence.path} are its first line")
-    paragraphs = "\n".join(source[heads[0] :]).split("\n\n")
-    return "\n\n".join(paragraphs[: quoted.count("") + 1]).splitlines()
+    """All that the lab printed, without its title."""
+    source, *_ = fence.scope()
+    return source[2:]
 
 
 def side_of(body, mark):
@@ -181,24 +169,15 @@ def side_of(body, mark):
 
 
 def fresh_break(fence):
-    """The lines with - and + stay. The context around them is renewed."""
+    """A person keeps a break up to date: its lines have to be in the code once."""
     body, (lines, comment, _, end) = fence.body, fence.scope()
-    source = lines[comment:end]
-    changed = [i for i, line in enumerate(body) if line[:1] in ("-", "+")]
-    if not changed:
+    old = side_of(body, "-")
+    if old == side_of(body, "+"):
         raise Undecided("a break has lines with - or +")
-    core, old = body[changed[0] : changed[-1] + 1], side_of(body, "-")
-    if not places_of(old, source):
-        old = side_of(core, "-")
-    places = places_of(old, source)
-    if len(places) != 1 or not old:
-        raise Undecided(f"the lines that it changes are there {len(places)} times")
-    if len(old) == len(side_of(body, "-")):
-        return body
-    first, last = places[0], places[0] + len(old)
-    context = [(" " + line).rstrip() for line in source]
-    above, below = changed[0], len(body) - changed[-1] - 1
-    return context[max(0, first - above) : first] + core + context[last : last + below]
+    count = len(places_of(old, lines[comment:end]))
+    if count != 1:
+        raise Undecided(f"the lines that it changes are there {count} times")
+    return body
 
 
 def fresh_fences(document):
@@ -290,7 +269,7 @@ def check_tables(document):
                 document.wrong(table, f"line {n} of {table[1]} is in {seen.count(n)} rows")
 
 
-# Names in backticks, links, and words.
+# Names in backticks, and links.
 
 NO_CODE = re.compile(r"//.*|/\*[\s\S]*?\*/|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 NAME = r"[A-Za-z_]\w*"
@@ -322,7 +301,8 @@ def check_names(document):
         span = " ".join(match[1].split())
         if span in names or not LIKE_C.fullmatch(span):
             continue
-        unknown = [n for n in re.findall(NAME, span) if n not in names]
+        unknown = [n for n in re.findall(NAME, span)
+                   if n not in names and not SYSTEM_NAME.match(n)]
         if "->" in span and span not in code:
             unknown = [span]
         for name in unknown:
@@ -349,59 +329,33 @@ def check_links(document):
 
 
 def leads_somewhere(file, anchor):
-    if not file.exists() or not anchor:
-        return file.exists()
-    if file.suffix == ".md":
+    if file.suffix == ".md" and anchor and file.exists():
         return anchor in Document(file).anchors()
-    # The page has no headings, but scenes: SCENE, SCENE+SCENE or SCENE/STEP.
-    return file.name == "index.html" and all(
-        (file.parent / f"recordings/{scene}.js").exists()
-        for scene in re.sub(r"/\d+$", "", anchor).split("+"))
-
-
-def wrong_words(path):
-    """Where a file has words of words.txt, as the problems of a document."""
-    text = read(path)
-    if path.suffix == ".md":
-        text = CODE_SPAN.sub(blank, Document(path).prose)
-        text = re.sub(r"(?m)^>.*|\"[^\"\n]*\"", blank, text)
-    for rule in read(Path(__file__).with_name("words.txt")).splitlines():
-        phrase, better = rule.split(" = ")
-        # In a comment, a # or * may stand between two words.
-        words = phrase.replace(" ", r"[\s*#]+")
-        for match in re.finditer(rf"(?i)(?<!\w){words}(?!\w)", text):
-            yield (text.count("\n", 0, match.start()) + 1,
-                   f"'{phrase}': write '{better}'")
+    if anchor:  # The page has scenes: SCENE, SCENE+SCENE or SCENE/STEP.
+        return file.name == "index.html" and all(
+            (file.parent / f"recordings/{scene}.js").exists()
+            for scene in re.sub(r"/\d+$", "", anchor).split("+"))
+    return file.exists()
 
 
 # The command line.
 
-def report(problems):
-    """Prints problems: of each the path, the line and a text. Returns the exit
-    status."""
-    problems = sorted(set(problems))
-    for path, number, text in problems:
-        print(f"{path}:{number}: {text}", flush=True)
-    return int(any(not text.startswith("not checked: ") for _, _, text in problems))
+def update(document):
+    lines = list(document.lines)
+    for fence, body in reversed(list(fresh_fences(document))):
+        lines[fence.first + 1 : fence.last] = body
+    if lines != document.lines:
+        print(f"{document.path}: written again")
+        document.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def check(documents, more_files):
-    for document in documents:
-        for checked in (check_quotations, check_breaks, check_tables, check_names,
-                        check_links):
-            checked(document)
-    return [(path, *problem) for path in [d.path for d in documents] + more_files
-            for problem in wrong_words(path)]
+def run_here(document):
+    commands.Runner(document).run()
 
 
-def update(documents):
-    for document in documents:
-        lines = list(document.lines)
-        for fence, body in reversed(list(fresh_fences(document))):
-            lines[fence.first + 1 : fence.last] = body
-        if lines != document.lines:
-            print(f"{document.path}: written again")
-            document.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+STEPS = {"check": (check_quotations, check_breaks, check_tables, check_names, check_links),
+         "update": (update,),
+         "run-here": (run_here,)}  # by commands.run
 
 
 def main(command="", *arguments):
@@ -414,17 +368,16 @@ def main(command="", *arguments):
     names = arguments or [p for p in files("**/*.md") if p.name != "CHANGELOG.md"]
     if command == "run":
         return commands.run(names)
-    if command not in ("check", "update", "run-here"):
+    if command not in STEPS:
         sys.exit(__doc__)
-    documents, words = [Document(name) for name in names], []
-    if command == "check":
-        words = check(documents, [] if arguments else files(
-            "*/**/*.c", "*/**/*.sh", "*/**/*.bash", "*/**/*.bats", "Makefile"))
-    elif command == "update":
-        update(documents)
-    else:  # by commands.run
-        commands.Runner(documents[0]).run()
-    return report([(d.path, *p) for d in documents for p in d.problems] + words)
+    status = 0
+    for document in map(Document, names):
+        for step in STEPS[command]:
+            step(document)
+        for number, text in sorted(set(document.problems)):
+            print(f"{document.path}:{number}: {text}", flush=True)
+            status |= not text.startswith("not checked: ")
+    return int(status)
 
 
 if __name__ == "__main__":
