@@ -10,16 +10,13 @@ cd "$(dirname "$0")/../.."
 
 # The tests mostly wait, so that more of them than processors can run at once.
 if [ "${1:-}" != --break ]; then
-  # A background job ignores SIGINT, and so would the servers.
-  with_sigint=
-  if env --default-signal=INT true 2>/dev/null; then with_sigint='env --default-signal=INT'; fi
   notes/check/notes.py breaks |
     awk -F '\t' -v only=" $* " 'only ~ /^ *$/ || index(only, " " $1 " ")' | tr '\t' '\n' |
-    $with_sigint xargs -r -d '\n' -n 4 -P $((2 * $(nproc))) notes/check/mutants.sh --break
+    xargs -r -d '\n' -n 3 -P $((2 * $(nproc))) notes/check/mutants.sh --break
   exit
 fi
 
-number=$2 program=$3 name=$4 file=$5
+number=$2 program=$3 name=$4
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for part in Makefile ex?_* appendix notes tests build; do
@@ -27,17 +24,15 @@ for part in Makefile ex?_* appendix notes tests build; do
 done
 cd "$work"
 # bats knows the test without the name of the program, and wants a pattern.
-pattern=^$(sed "s/^$program: //; "'s/[][\.*^$(){}?+|/]/\\&/g' <<<"$name")\$
-passes() {
-  make -s "$program" &&
-    EXAMPLE=$program FILTER=$pattern "${BATS:-bats}" --tap -f "$pattern" "$file" </dev/null
-} >log 2>&1
+FILTER=^$(sed "s/^$program: //; "'s/[][\.*^$(){}?+|/]/\\&/g' <<<"$name")\$
+export FILTER
+passes() { make -s "$program" && tests/run.sh "$program"; } >log 2>&1
 
 if ! passes; then
   verdict='fails without the break:'
 elif notes/check/notes.py break "$number" 2>log && passes; then
   verdict='NOT CAUGHT by'
-elif grep -q '^not ok 1 ' log; then
+elif grep -q '^failed: ' log; then
   verdict='caught by'
 else
   verdict="does not run ($(tail -n 1 log)):"

@@ -4,7 +4,7 @@
 usage: notes.py check [DOCUMENT...]    prints what is wrong, as FILE:LINE: ...
        notes.py update [DOCUMENT...]   writes the quotations again, from the code
        notes.py run [DOCUMENT...]      runs the commands (see commands.py)
-       notes.py breaks                 lists the breaks: number, program, test, file
+       notes.py breaks                 lists the breaks: number, program, test
        notes.py break N                makes break N of notes/breaks.md in the code
 
 Without a document, it means every .md file. Paths of code are those of the
@@ -113,13 +113,10 @@ class Document:
 
     def anchors(self):
         """The index of each heading, by the anchor that GitHub gives it."""
-        found, seen = {}, {}
+        found = {}
         for heading in re.finditer(r"(?m)^#+ +(.+?)[ #]*$", self.prose):
             text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading[1]).lower()
             anchor = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
-            seen[anchor] = seen.get(anchor, -1) + 1
-            if seen[anchor]:
-                anchor += f"-{seen[anchor]}"
             found[anchor] = self.prose.count("\n", 0, heading.start())
         return found
 
@@ -215,23 +212,15 @@ class Break:
         match = re.search(r"Caught by\s+`([^`]+)`", re.split(r"(?m)^#", below)[0])
         self.test = " ".join(match[1].split()) if match else ""
 
-    def file(self):
-        """The file with the test: one of the program, or one that many share."""
-        for path in files("tests/*.bats", "appendix/*/*.bats"):
-            own = path.stem if path.parts[0] == "tests" else path.parent.name
-            if own == self.program or not re.match(r"ex\d$|[a-z]_", own):
-                for _, name in re.findall(r"@test (['\"])(.*?)\1 \{", read(path)):
-                    if self.test in (f"{self.program}: {name}", name):
-                        return path
-        return None
+    def has_test(self):
+        tests = "".join(map(read, files("tests/*.bats", f"appendix/{self.program}/*.bats")))
+        return self.test in [f"{self.program}: {name}" for _, name in re.findall(
+            r"@test (['\"])(.*?)\1 \{", tests)]
 
     def make(self):
         lines, comment, _, end = self.fence.scope()
         old, new = side_of(self.fence.body, "-"), side_of(self.fence.body, "+")
-        places = places_of(old, lines[comment:end])
-        if not places:
-            raise Undecided(f"{self.fence.path} has no such lines")
-        first = comment + places[0]
+        first = comment + places_of(old, lines[comment:end])[0]
         lines[first : first + len(old)] = new
         Path(self.fence.path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -244,7 +233,7 @@ def breaks_of(document):
 def check_breaks(document):
     found = breaks_of(document)
     for b in found:
-        if not b.test.startswith(b.program + ": ") or not b.file():
+        if not b.has_test():
             document.wrong(b.fence.first, f"caught by '{b.test}': {b.program} has no "
                            "such test")
         if (f"](#{b.anchor})" not in document.prose
@@ -363,7 +352,7 @@ def main(command="", *arguments):
         return breaks_of(Document("notes/breaks.md"))[int(arguments[0]) - 1].make()
     if command == "breaks":
         for n, b in enumerate(breaks_of(Document("notes/breaks.md")), 1):
-            print(n, b.program, b.test, b.file(), sep="\t")
+            print(n, b.program, b.test, sep="\t")
         return 0
     names = arguments or [p for p in files("**/*.md") if p.name != "CHANGELOG.md"]
     if command == "run":
