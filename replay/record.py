@@ -3,11 +3,14 @@
 
 Builds each program, runs it below gdb in a network namespace of its own, where
 nobody else sends, and writes recordings/SCENE.js. With --check it writes
-nothing, and compares: the code without comments, and the events.
+nothing, and compares: the code of the program, and the events.
 Exit status 77: this machine does not permit it.
 """
+import concurrent.futures
+import ctypes
 import difflib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -24,89 +27,106 @@ import sentences
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(HERE)
+CC = os.environ.get("CC", "gcc")
+# An unset variable must look unset, and each line must have its code.
+FLAGS = ["-O0", "-g", "-no-pie", "-w"]
+UNSET = "-ftrivial-auto-var-init=pattern"
 
 
-def skip(why):
-    print("replay: skipped:", why)
-    sys.exit(77)
+class Impossible(Exception):
+    """What this machine lacks, or does not permit."""
+
+
+class Wrong(Exception):
+    """A program that does not compile, or a recording that fails."""
 
 
 def enter_namespace():
     """Starts this script again, in a new network namespace."""
     unshare = ["unshare", "-n" if os.geteuid() == 0 else "-rn"]
-    if not shutil.which("gdb"):
-        skip("gdb is missing (make replay-deps)")
+    for tool in ("gdb", "ip", "unshare", CC):
+        if not shutil.which(tool):
+            raise Impossible(f"{tool} is missing (make practice-deps)")
     if subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL).returncode:
-        skip("network namespaces are not permitted here")
+        raise Impossible("network namespaces are not permitted here")
     os.environ["REPLAY_NAMESPACE"] = "1"
     os.execvp("unshare", [*unshare, sys.executable, *sys.argv])
 
 
-def prepare_network():
-    """Starts lo, and makes a timer long that limits TCP_CORK to 200 ms."""
-    up = struct.pack("16sH14x", b"lo", 0x49)
+def own_network():
+    """Another namespace for this process. Its route makes a timer long that
+    limits TCP_CORK to 200 ms."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) == -1:
+        raise Impossible("network namespaces are not permitted here")
     with socket.socket() as s:
-        fcntl.ioctl(s, 0x8914, up)
-    setting = "/proc/sys/net/ipv4/tcp_rto_min_us"
-    if os.access(setting, os.W_OK):  # since Linux 6.11
-        with open(setting, "w") as file:
-            file.write("20000000")
+        fcntl.ioctl(s, 0x8914, struct.pack("16sH14x", b"lo", 0x49))
+    subprocess.run("ip route replace local 127.0.0.0/8 dev lo table local"
+                   " src 127.0.0.1 rto_min 20s && ip route del local 127.0.0.1"
+                   " dev lo table local", shell=True, check=True)
 
 
-def build(directory, scene, text):
-    if "change" in scene:
-        old, new = scene["change"]
-        if text.count(old) != 1:
-            sys.exit(f"replay: not in the program, or not once:\n{old}")
-        text = text.replace(old, new)
+@functools.lru_cache(None)
+def shows_unset():
+    """Whether the compiler can make unset variables visible."""
+    return subprocess.run([CC, UNSET, "-E", "-x", "c", "/dev/null"],
+                          capture_output=True).returncode == 0
+
+
+def build(directory, text, include):
     with open(directory + "/server.c", "w") as file:
         file.write(text)
-    # An unset variable must look unset, and each line must have its code.
-    subprocess.run(
-        [os.environ.get("CC", "gcc"), "-O0", "-g", "-no-pie", "-w",
-         "-ftrivial-auto-var-init=pattern", "-o", "server", "server.c"],
-        check=True, cwd=directory)
-    return text
+    done = subprocess.run(
+        [CC, *FLAGS, *[UNSET] * shows_unset(), "-I", include, "-o", "server",
+         "server.c", "-pthread"], cwd=directory, text=True, capture_output=True)
+    if done.returncode:
+        raise Wrong(done.stderr)
 
 
-def run(directory, name):
-    """Returns the steps, with complete states."""
-    environment = dict(os.environ, REPLAY_SCENE=name, LC_ALL="C")
+def run(directory, **job):
+    """Returns the steps, with complete states, and what each client got."""
+    with open(directory + "/job", "w") as file:
+        json.dump(job, file)
+    environment = dict(os.environ, LC_ALL="C", SHELL="/bin/sh")
     for attempt in range(10):
-        done = subprocess.run(
+        # gdb's end is that of the program, too.
+        gdb = subprocess.Popen(
             ["gdb", "-nx", "-batch", "-x", HERE + "/stepper.py", "server"],
             cwd=directory, env=environment, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        if done.returncode == 0:
+        try:
+            told = gdb.communicate(timeout=120)[0]
+        except subprocess.TimeoutExpired:
+            gdb.kill()
+            told = gdb.communicate()[0] + "\nIt took more than 120 seconds."
+        if gdb.returncode == 0:
             with open(directory + "/steps") as file:
                 return json.load(file)
-        if re.search(r"During startup|Errno (1|38)\] pidfd", done.stdout):
-            skip("ptrace or pidfd_getfd is not permitted here")
-        if "too slow" not in done.stdout:
+        if re.search(r"During startup|Errno (1|38)\] pidfd", told):
+            raise Impossible("ptrace or pidfd_getfd is not permitted here")
+        if "too slow" not in told:
             break
-    sys.exit(f"{name}, try {attempt + 1}: {done.stdout}")
+    raise Wrong(f"{job['scene']}, try {attempt + 1}: {told}")
 
 
-def finish(steps, program, source):
+def finish(steps, program, source, known):
     """Adds the sentences; keeps of each state only what has changed."""
     done, before, calls, call = [], {}, 0, None
     for step in steps:
         state, call = step["state"], step.get("call", call)
         state["wait"] = sentences.waits(program, state, call)
         told = sentences.sentence(step, before, source[step["line"] - 1],
-                                  step is steps[-1])
+                                  step is steps[-1], known)
         if not told:
             continue
         calls += step["kind"] == "call"
         new = dict(kind=step["kind"], line=step["line"], fn=step["fn"],
-                   sentence=told, calls=calls)
+                   sentence=told, calls=calls, turn=step["turn"])
         if step["kind"] == "client":
             new.update(client=step["client"], action=step["action"])
-        if step["kind"] == "sleep":
-            new["call"] = dict(fn=call["fn"], text=call["text"])
-        if step["kind"] == "call":
-            new["call"] = {key: call[key] for key in
-                           ("fn", "text", "result", "events") if key in call}
+        if step["kind"] in ("call", "sleep"):
+            new["call"] = {key: call[key] for key in (
+                "fn", "text", "result", "events", "role", "on") if key in call
+                and (step["kind"] == "call" or key not in ("result", "events"))}
         new["state"] = {key: value for key, value in state.items()
                         if before.get(key, ...) != value}
         before = state
@@ -114,37 +134,51 @@ def finish(steps, program, source):
     return done
 
 
-def about_source(path, base, original, text):
-    """What a recording says about the program: original is the file, text what
-    ran. update.py calls it again when comments have changed."""
-    source = old = text.split("\n")[:-1]
+def read(path):
+    with open(os.path.join(TOP, path), errors="replace") as file:
+        return file.read()
+
+
+def record(name, path=None):
+    """The recording of a scene; with path, of another program than its own."""
+    scene = scenes.SCENES[name]
+    own, base = scenes.FILES[scene["program"]]
+    text = original = read(path or own)
+    known = [f for f, _, _ in sentences.functions(text.split("\n"))]
+    if path:
+        known = sentences.trusted(text, [read(f) for f, _ in
+                                         scenes.FILES.values()
+                                         if os.path.exists(f"{TOP}/{f}")])
+    elif "change" in scene:
+        old, new = scene["change"]
+        if text.count(old) != 1:
+            raise Wrong(f"not in the program, or not once:\n{old}")
+        text = text.replace(old, new)
+    with tempfile.TemporaryDirectory() as directory:
+        build(directory, text, os.path.join(TOP, os.path.dirname(path or own)))
+        ran = run(directory, scene=name, mine=bool(path), trusted=known)
+    source = old = text.rstrip("\n").split("\n")
     if base:
-        with open(f"{TOP}/{base}") as file:
-            old = file.read().split("\n")
+        old = read(base).split("\n")
+    program = "yours" if path else scene["program"]
+    steps = finish(ran["steps"], program, source, known)
     match = difflib.SequenceMatcher(None, old, source, autojunk=False)
     change = "".join(difflib.unified_diff(
-        original.splitlines(True), text.splitlines(True), path, path))
+        original.splitlines(True), text.splitlines(True), own, own))
+    notes = [] if shows_unset() else [
+        "This compiler cannot mark variables that are not set: such a variable"
+        " shows what was in its memory before."]
     return dict(
-        sha256=hashlib.sha256(original.encode()).hexdigest(),
-        **({"change": change} if change else {}), base=base, source=source,
+        id="mine-" * bool(path) + name, title=scene["title"], program=program,
+        file=path or own, sha256=hashlib.sha256(original.encode()).hexdigest(),
+        **({"change": change} if change else {}),
+        **({"notes": notes} if notes and path else {}), base=base, source=source,
         isNew=[n + 1 for kind, _, _, first, end in match.get_opcodes()
                if kind != "equal" for n in range(first, end)],
-        functions=sentences.functions(source))
-
-
-def record(directory, name):
-    scene = scenes.SCENES[name]
-    path, base = scenes.FILES[scene["program"]]
-    with open(f"{TOP}/{path}") as file:
-        original = file.read()
-    text = build(directory, scene, original)
-    steps = finish(run(directory, name), scene["program"], text.split("\n")[:-1])
-    return dict(
-        id=name, title=scene["title"], program=scene["program"], file=path,
-        **about_source(path, base, original, text),
+        functions=sentences.functions(source),
         clients=[c["name"] for c in steps[0]["state"]["clients"]],
         wakes=[i for i, step in enumerate(steps)
-               if step.get("call", {}).get("events")], steps=steps)
+               if step.get("call", {}).get("events")], steps=steps), ran["got"]
 
 
 def script(recording):
@@ -156,25 +190,41 @@ def script(recording):
         ",\n".join(map(compact, recording["steps"])) + "\n]});\n"
 
 
-def load(path):
-    with open(path) as file:
-        return json.loads(file.read()[len("replay.add("):-len(");\n")])
+def load(name):
+    """The stored recording of a scene, or None."""
+    path = f"{HERE}/recordings/{name}.js"
+    if not os.path.exists(path):
+        return None
+    return json.loads(read(path)[len("replay.add("):-len(");\n")])
 
 
-def difference(path, recording):
+def difference(name, recording):
     """How the recording in the repository differs, or None."""
     def events(recording):
         steps = [s for s in recording["steps"] if s["kind"] != "line"]
         return [[s.get("call"), s.get("client"), s.get("action")]
                 for s in steps] + ["the end"]
-    if not os.path.exists(path):
+
+    def code(recording):
+        return sentences.code("\n".join(recording["source"])).split()
+    old = load(name)
+    if not old:
         return "there is no recording"
-    old = load(path)
-    then, now = (sentences.code(r["source"]) for r in (old, recording))
-    if [line for _, line in then] != [line for _, line in now]:
+    if code(old) != code(recording):
         return f"{old['file']} has changed since the recording (make record)"
     return next((f"event {i} was {a}, now it is {b}" for i, (a, b) in enumerate(
         zip(events(old), events(recording))) if a != b), None)
+
+
+def side_by_side(jobs):
+    """Records (name, path) one after the other on each processor. Yields what
+    record returns, in order."""
+    try:
+        with concurrent.futures.ProcessPoolExecutor(
+                os.cpu_count(), initializer=own_network) as pool:
+            yield from pool.map(record, *zip(*jobs))
+    except concurrent.futures.process.BrokenProcessPool:
+        raise Impossible("network namespaces are not permitted here") from None
 
 
 def main():
@@ -182,26 +232,37 @@ def main():
     unknown = [n for n in names if n not in scenes.SCENES]
     if unknown:
         sys.exit(f"replay: no scene {unknown[0]}; there are: " +
-                 " ".join(scenes.SCENES))
+                 " ".join(scenes.STORED))
     if "REPLAY_NAMESPACE" not in os.environ:
         enter_namespace()
-    prepare_network()
-    failed = False
-    for name in names or scenes.SCENES:
+    failed, names = False, [
+        n for n in names or scenes.STORED if os.path.exists(
+            f"{TOP}/{scenes.FILES[scenes.SCENES[n]['program']][0]}")]
+    recordings = side_by_side([(name, None) for name in names])
+    for name, (recording, _) in zip(names, recordings):
         path = f"{HERE}/recordings/{name}.js"
-        with tempfile.TemporaryDirectory() as directory:
-            recording = record(directory, name)
         if "--check" in sys.argv:
-            told = difference(path, recording)
+            told = difference(name, recording)
             failed = failed or told is not None
-            print(f"{name}: {told or 'the same events'}")
+            print(f"{name}: {told or 'the same events'}", flush=True)
         else:
             with open(path, "w") as file:
                 file.write(script(recording))
             print(f"{name}: {len(recording['steps'])} steps,"
-                  f" {os.path.getsize(path):,} bytes")
+                  f" {os.path.getsize(path):,} bytes", flush=True)
+    files = [f for f, _ in scenes.FILES.values()]
+    if "--check" in sys.argv and all(os.path.exists(f"{TOP}/{f}") for f in files):
+        for unused in sentences.unused([read(f).split("\n") for f in files]):
+            failed = True
+            print(f"sentences.py: no line fits the rule {unused}")
     sys.exit(failed)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Impossible as why:
+        print("replay: skipped:", why)
+        sys.exit(77)
+    except Wrong as why:
+        sys.exit(f"replay: {why}")

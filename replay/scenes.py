@@ -14,6 +14,7 @@ FILES = {
     "ex3": ("ex3_epoll_lt/server.c", "ex2_loop/server.c"),
     "ex4": ("ex4_epoll_et/server.c", "ex3_epoll_lt/server.c"),
     "ex5": ("ex5_cork/server.c", "ex3_epoll_lt/server.c"),
+    "ex6": ("ex6_nodelay/server.c", "ex3_epoll_lt/server.c"),
     "f_pipelining": ("appendix/f_pipelining/server.c", "ex5_cork/server.c"),
 }
 
@@ -21,6 +22,7 @@ REQUEST = "GET / HTTP/1.0\r\nHost: server\r\n\r\n"
 LONG = "GET / HTTP/1.0\r\nX: " + "x" * (3000 - 23) + "\r\n\r\n"
 THREE = "GET / HTTP/1.1\r\nHost: server\r\n\r\n" * 3
 HALF, REST = REQUEST[:18], REQUEST[18:]
+NEWLINES = "GET / HTTP/1.0\nHost: server\n\r\n"
 
 
 def connect(who):
@@ -51,7 +53,11 @@ ONE = [[connect("A")], [send("A", REQUEST)]]
 ONE_LONG = [[connect("A")], [send("A", LONG)]]
 TWO_QUEUED = [[connect("A"), connect("B")], [send("A", REQUEST)],
               [send("B", REQUEST)]]
-PIPELINE = [[connect("A")], [send("A", THREE)]]
+PIPELINE = [[connect("A")], [send("A", THREE)], [acknowledge("A")]]
+HALF_CLOSE = [[connect("A")], [send("A", REQUEST), end("A")],
+              [connect("B")], [send("B", HALF)], [end("B")]]
+RESET = [[connect("A")], [send("A", HALF)], [reset("A")]]
+SHORTAGE = [[connect("A")], [connect("B")], [send("A", REQUEST)], []]
 
 RECEIVE_LOOP = ("    while (n > 0 && c->received < MAX_REQUEST)"
                 " n = receive_some(fd);\n", "")
@@ -65,8 +71,9 @@ ACCEPT_LOOP = ("""\
 """)
 
 # Of each: title, program, turns; setup: from the first call on; change: text
-# of the program and what replaces it; limit: descriptors that it may have;
-# mode: second argument; lazy: the clients' kernel delays acknowledgments.
+# of the program and what replaces it; limit: how many clients its descriptors
+# are enough for; mode: second argument; lazy: the clients' kernel delays
+# acknowledgments.
 SCENES = {
     "ex1-one": dict(
         title="One client, and the second is refused", program="ex1",
@@ -93,21 +100,20 @@ SCENES = {
         turns=TWO_QUEUED, change=ACCEPT_LOOP),
     "ex3-half-close": dict(
         title="A half-close after the request, and one before its end",
-        program="ex3",
-        turns=[[connect("A")], [send("A", REQUEST), end("A")],
-               [connect("B")], [send("B", HALF)], [end("B")]]),
+        program="ex3", turns=HALF_CLOSE),
     "ex3-reset": dict(
-        title="A client resets the connection", program="ex3",
-        turns=[[connect("A")], [send("A", HALF)], [reset("A")]]),
+        title="A client resets the connection", program="ex3", turns=RESET),
     "ex3-shortage": dict(
-        title="No descriptor is left for B", program="ex3", limit=6,
-        turns=[[connect("A")], [connect("B")], [send("A", REQUEST)], []]),
+        title="No descriptor is left for B", program="ex3", limit=1,
+        turns=SHORTAGE),
     "ex5-cork": dict(
         title="The cork holds the response", program="ex5", turns=ONE),
+    "ex6-nodelay": dict(
+        title="TCP_NODELAY, once for all connections", program="ex6",
+        turns=ONE, setup=True),
     "f-plain": dict(
         title="Three requests at once: Nagle's algorithm",
-        program="f_pipelining", mode="plain", lazy=True,
-        turns=PIPELINE + [[acknowledge("A")]]),
+        program="f_pipelining", mode="plain", lazy=True, turns=PIPELINE),
     "f-nodelay": dict(
         title="Three requests at once: TCP_NODELAY",
         program="f_pipelining", mode="nodelay", lazy=True, turns=PIPELINE),
@@ -115,3 +121,42 @@ SCENES = {
         title="Three requests at once: TCP_CORK",
         program="f_pipelining", mode="cork", lazy=True, turns=PIPELINE),
 }
+STORED = list(SCENES)  # these have a file in recordings/
+
+# What a program of your own has to pass, by number. The kit's side is stored,
+# or recorded in the same call. Scenes that are not above:
+OTHERS = {
+    "pieces": dict(
+        title="The request is cut inside its blank line",
+        turns=[[connect("A")], [send("A", REQUEST[:-2])],
+               [send("A", REQUEST[-2:])]]),
+    "newlines": dict(
+        title="The last line of the request ends with LF alone",
+        turns=[[connect("A")], [send("A", NEWLINES)]]),
+    "leaves": dict(
+        title="A leaves before its request, and B comes",
+        turns=[[connect("A")], [end("A")], [connect("B")],
+               [send("B", REQUEST)]]),
+    "gone": dict(
+        title="A is gone before the response, and B comes",
+        turns=[[connect("A")], [send("A", REQUEST), end("A"), reset("A")],
+               [connect("B")], [send("B", REQUEST)]]),
+    "one": dict(title="One client", turns=ONE, setup=True),
+    "stall": dict(title="A stalls, and B comes", turns=STALL),
+    "half-close": dict(SCENES["ex3-half-close"]),
+    "reset": dict(SCENES["ex3-reset"]),
+    "shortage": dict(SCENES["ex3-shortage"]),
+}
+EVERY = ["one", "stall", "half-close", "reset", "gone", "shortage"]
+PRACTICE = {
+    "1": ["one", "pieces", "newlines", "leaves"],
+    "2": ["one", "stall", "leaves", "half-close", "reset", "gone"],
+    "3": ["stall", "long", *EVERY[2:]],
+    "4": ["long", "queue", *EVERY[1:]],
+    "5": ["cork", *EVERY[1:]],
+    "6": ["nodelay", *EVERY[1:]],
+}
+for number, names in PRACTICE.items():
+    for name in names:
+        SCENES.setdefault(f"ex{number}-{name}", dict(
+            OTHERS.get(name, {}), program=f"ex{number}"))

@@ -8,7 +8,10 @@ import json
 import os
 import re
 import resource
+import signal
 import sys
+import threading
+import time
 import traceback
 
 import gdb
@@ -19,36 +22,59 @@ import kernel
 import scenes
 import sentences
 
+IDLE = 50  # calls between two turns that change nothing: the program spins
+SHOWN = 6  # how many of them are shown
+FLOOD = 100000  # bytes on stdout between two turns
+
 
 class Stepper:
-    def __init__(self, scene):
+    """mine: a program of which nothing is known. It may do anything."""
+
+    def __init__(self, scene, mine, trusted):
         self.scene, self.turns = scene, list(scene["turns"])
+        self.mine, self.trusted = mine, trusted
         names = dict.fromkeys(a[0] for turn in self.turns for a in turn)
         self.clients = {name: kernel.Client(name, scene.get("lazy", False))
                         for name in names}
         self.recording = scene.get("setup", False)
-        self.steps, self.call, self.done = [], None, False
+        self.steps, self.call, self.done, self.turn = [], None, False, 0
+        self.idle, self.idle_at, self.printed = 0, [], 0
+        self.line, self.fn, self.wait_line = 1, "main", 0
+        self.event, self.since, self.stuck = None, None, None
 
-    def values(self, name, value):
+    def values(self, name, value, inner=False):
         """Pairs of a name and a text; none for what is not worth showing."""
         kind = value.type.strip_typedefs()
         if kind.code == gdb.TYPE_CODE_BOOL:
             return [[name, "true" if value else "false"]]
+        if kind.code == gdb.TYPE_CODE_ENUM:
+            return [[name, str(value)]]
         if kind.code == gdb.TYPE_CODE_INT:
             number, size = int(value), kind.sizeof
-            if name == "operation":
+            if name == "operation" and number in calls.OPERATIONS:
                 return [[name, calls.OPERATIONS[number]]]
             if name == "events":
                 return [[name, calls.bits(number)]]
-            unset = number % 256 ** size == int("FE" * size, 16)
+            unset = number % 256 ** size in (  # the patterns of gcc and clang
+                int("FE" * size, 16), int("AA" * size, 16))
             return [[name, "not set" if unset else str(number)]]
+        if kind.code != gdb.TYPE_CODE_PTR:
+            return []
         if name.endswith("unsent"):
             return [[name, f"{len(value.string())} bytes"]]
-        if name == "c":
-            return [pair for field in ("received", "unsent", "made", "sent")
-                    if field in kind.target().keys()
-                    for pair in self.values("c->" + field, value[field])]
+        to = kind.target().strip_typedefs()
+        if to.code == gdb.TYPE_CODE_STRUCT and not inner and not re.match(
+                "_|sockaddr|epoll_event|addrinfo", to.tag or "_"):
+            return [pair for field in to.fields() if field.name
+                    for pair in self.value(f"{name}->{field.name}",
+                                           lambda: value[field.name], True)]
         return []
+
+    def value(self, name, read, inner=False):
+        try:
+            return self.values(name, read(), inner)
+        except (gdb.error, UnicodeDecodeError):  # it points nowhere
+            return []
 
     def variables(self, frame, line):
         """Of one function: those that are declared above the line."""
@@ -57,15 +83,15 @@ class Stepper:
             found, block = list(block) + found, block.superblock
         found = [s for s in list(block) + found
                  if s.is_argument or s.is_variable and s.line < line]
-        pairs, names = [], [s.name for s in found]
+        pairs = []
         for symbol in found:
-            value = symbol.value(frame)
-            if symbol.name == "events" and "ready" in names:
-                for i in range(int(frame.read_var("ready"))):
-                    fd, mask = calls.event(int(value.address), i)
-                    pairs.append([f"events[{i}]", f"{fd} {calls.bits(mask)}"])
+            if symbol.name == "events" and symbol.type.code == \
+                    gdb.TYPE_CODE_ARRAY:
+                if self.wait_line and line > self.wait_line:
+                    pairs += [[f"events[{i}]", f"{fd} {mask}"] for i, (fd, mask)
+                              in enumerate(self.reported)]
             elif symbol.name not in ("argc", "argv"):
-                pairs += self.values(symbol.name, value)
+                pairs += self.value(symbol.name, lambda: symbol.value(frame))
         shortage = gdb.lookup_static_symbol("shortage")
         if shortage and shortage.value():
             pairs.append(["shortage", "true"])
@@ -92,46 +118,189 @@ class Stepper:
                      epoll=None if ended else self.kernel.entries(),
                      clients=[c.shown() for c in self.clients.values()])
         self.steps.append(dict(kind=kind, line=self.line, fn=self.fn,
-                               state=state, **more))
+                               turn=self.turn, state=state, **more))
+
+    def note(self, status, sentence, process=None):
+        self.recording = True
+        self.step("note", status, process, sentence=sentence)
+
+    def give_up(self, sentence):
+        """The rest cannot be shown."""
+        self.note("running", sentence)
+        self.done = True
 
     def act(self, status):
         turn = self.turns.pop(0)
+        self.turn, self.idle, self.idle_at, self.printed = \
+            self.turn + 1, 0, [], 0
+        process = self.process(status) if status == "ended" else \
+            self.steps[-1]["state"]["process"]
         for name, action, *text in turn:
-            if action == "acknowledge":
+            if action == "acknowledge" and any(
+                    here.get("send", {}).get("bytes") for here in
+                    self.steps[-1]["state"]["sockets"]):
                 self.kernel.in_time(0.035)  # the kernel does so after 0.04 s
             told = self.clients[name].act(action, *text)
-            self.step("client", status, self.steps[-1]["state"]["process"],
-                      client=name, action=told, verb=action)
+            if told:
+                self.step("client", status, process, client=name, action=told,
+                          verb=action)
         return turn
+
+    def first_sleep(self):
+        """The scene begins here, if it does not begin with the first call."""
+        if "limit" in self.scene:
+            limit = self.kernel.descriptors()[-1] + 1 + self.scene["limit"]
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        self.recording, self.scene = True, {}
 
     def entry(self):
         call = self.call = self.calls.entry()
-        if not self.kernel.would_sleep(call):
-            return
-        self.recording, status = True, "asleep in " + call["fn"]
+        fn, fd = call["fn"], call["fd"]
+        call["on"] = self.kernel.on(fd) if calls.ARGUMENTS.get(fn, "").startswith(
+            "{fd}") and fn not in ("exit", "epoll_create") else None
+        if fn in ("read", "readv", "write", "writev") and \
+                call["on"] not in self.clients:
+            call["role"] = fn
+        if call["strange"]:
+            what = calls.STRANGE[call["text"][:-2]]
+            return self.give_up(
+                f"{call['text'][:-2]}: the program {what}. That is not shown."
+                if what else f"The replay does not know {call['text'][:-2]}.")
+        if call["role"] == "wait":
+            self.wait_line = 0
+        if fn != "nanosleep" and not self.kernel.would_sleep(call):
+            return None
+        self.first_sleep()
+        status = "asleep in " + fn
         self.step("sleep", status, call=call)
-        while self.kernel.would_sleep(call):
+        while fn == "nanosleep" or self.kernel.would_sleep(call):
             if not self.turns:
                 self.done = True
                 if self.steps[-1]["kind"] == "client":
                     self.step("sleep", status, call=call)
-                return
-            if not self.act(status):
-                return  # its time will be over
+                return None
+            if not self.act(status) and 0 < call.get("timeout", 0) <= 2000 or \
+                    fn == "nanosleep":
+                return None  # its time will be over
+        return None
 
     def back(self):
         call, self.call = self.call, None
-        self.calls.back(call)
+        self.calls.back(call, self.kernel.ready)
         self.kernel.follow(call)
-        if call["fn"] != "close" or call.get("client"):
-            self.step("call", "back from " + call["fn"], call=call)
+        fn = call["fn"]
+        if fn == "ioctl" and not call["ours"] or call.get("command") in (
+                "F_GETFL", "F_GETFD", "F_SETFD") or \
+                fn == "close" and not call.get("client"):
+            return
+        if call["role"] == "wait":
+            frames = calls.frames()
+            self.wait_line = frames[0][1] if frames else 0
+            self.reported = call.get("events", [])
+        if call["role"] == "write":
+            self.printed += max(call["value"], 1)
+            last = self.steps[-1].get("call", {}) if self.steps else {}
+            if self.printed > FLOOD:
+                return self.spins("The program prints without end.")
+            if self.mine and last.get("role") == "write" and \
+                    last["fd"] == call["fd"]:
+                return
+        before = self.steps[-1]["state"] if self.steps else {}
+        self.step("call", "back from " + fn, call=call)
+        if call["role"] == "write" or not self.steps:
+            return
+        if any(before.get(part) != self.steps[-1]["state"][part]
+               for part in ("sockets", "epoll", "clients")):
+            self.idle, self.idle_at = 0, []
+            return
+        self.idle += 1
+        self.idle_at.append(len(self.steps) - 1)
+        if self.idle > IDLE:
+            names = list(dict.fromkeys(self.steps[i]["call"]["fn"]
+                                       for i in self.idle_at[SHOWN:]))
+            reads = any(self.steps[i]["call"]["role"] == "recv"
+                        for i in self.idle_at[SHOWN:])
+            self.spins(f"The program calls {' and '.join(names[:2])} again and"
+                       " again, and " + ("nothing changes." if reads else
+                                         "reads nothing."))
+
+    def spins(self, sentence):
+        """It does not sleep. So the clients act now."""
+        del self.steps[(self.idle_at[SHOWN:] or [len(self.steps)])[0]:]
+        self.first_sleep()
+        self.note("spins", sentence)
+        self.done = not self.turns
+        if self.turns:
+            self.act("spins")
 
     def ended(self):
-        if not self.call or self.call["fn"] != "exit":
+        if self.call and self.call["fn"] == "exit":
+            self.recording = True
+            self.step("call", "ended", call=dict(self.call, result=""))
+        elif not self.mine:
             raise RuntimeError("the program has ended")
-        self.step("call", "ended", call=dict(self.call, result=""))
         while self.turns:
             self.act("ended")
+
+    def signalled(self, name):
+        """Returns true if the program goes on."""
+        if self.stuck:
+            self.give_up(self.stuck)
+            return False
+        number = getattr(signal, name, 0)
+        with open(f"/proc/{self.pid}/status") as file:
+            masks = re.findall(r"Sig(?:Ign|Cgt):\s*(\w+)", file.read())
+        if any(int(mask, 16) >> number - 1 & 1 for mask in masks) or \
+                name in ("SIGCHLD", "SIGWINCH", "SIGURG", "SIGCONT"):
+            return True
+        process = self.process("running")
+        self.note("crashes", f"The program crashes in line {self.line}: {name}."
+                  if name != "SIGPIPE" else "SIGPIPE ends the program: it sent"
+                  " to a client that is gone.", process)
+        self.steps[-1]["state"]["process"] = dict(process, status="crashes")
+        gdb.execute("kill", to_string=True)
+        self.call = None
+        self.ended()
+        return False
+
+    def guard(self):
+        """In a thread: stops a program that makes no call for so long."""
+        def used():
+            with open(f"/proc/{self.pid}/stat") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+            return fields[0], int(fields[11]) / os.sysconf("SC_CLK_TCK")
+        since = None
+        while not self.done:
+            time.sleep(0.1)
+            try:
+                state, now = used()
+                if since != self.since:
+                    since, begun, began = self.since, now, time.monotonic()
+                if not since or self.stuck:
+                    continue
+                with open(f"/proc/{self.pid}/syscall") as file:
+                    number = file.read().split()[0]
+                if now - begun > 1:
+                    self.stuck = "The program goes round in a loop that makes" \
+                        " no system call."
+                elif state == "S" and time.monotonic() - began > 3:
+                    self.stuck = number
+                if self.stuck:
+                    os.kill(self.pid, signal.SIGSTOP)
+            except (OSError, ValueError, IndexError):
+                return  # it has ended
+
+    def go(self):
+        """To the next stop. Returns the name of a signal, if there was one."""
+        self.event, self.since = None, time.monotonic()
+        gdb.execute("continue", to_string=True)
+        self.since = None
+        if (self.stuck or "").isdigit():
+            told = gdb.execute("catch syscall " + self.stuck, to_string=True)
+            name = re.search(r"'(\w+)'", told)
+            self.stuck = f"The program sleeps in {name[1] if name else 'a call'}" \
+                ", and the clients cannot wake it."
+        return getattr(self.event, "stop_signal", None)
 
     def breakpoints(self, source):
         """On each line that has a sentence. Returns their addresses."""
@@ -140,7 +309,8 @@ class Stepper:
         for name, first, last in sentences.functions(source):
             for n in range(first, last + 1):
                 found = main.symtab.linetable().line(n)
-                if not found or not sentences.rule(name, source[n - 1]):
+                if not found or not sentences.rule(
+                        name, source[n - 1], self.trusted):
                     continue
                 # A line may have several places; after a call it is running.
                 pc = min(place.pc for place in found)
@@ -157,31 +327,52 @@ class Stepper:
     def run(self, source):
         calls.start(f"{kernel.PORT} {self.scene.get('mode', '')}"
                     " >/dev/null 2>&1 </dev/null")
-        pid = gdb.selected_inferior().pid
-        self.kernel = kernel.Kernel(pid, self.clients)
-        if "limit" in self.scene:
-            resource.prlimit(pid, resource.RLIMIT_NOFILE,
-                             (self.scene["limit"],) * 2)
+        gdb.execute("handle SIGPIPE stop", to_string=True)
+        gdb.events.stop.connect(lambda event: setattr(self, "event", event))
+        self.pid = gdb.selected_inferior().pid
+        self.kernel = kernel.Kernel(self.pid, self.clients, not self.mine)
         self.calls = calls.Calls()
         places = self.breakpoints(source)
+        if self.mine:
+            threading.Thread(target=self.guard, daemon=True).start()
         while not self.done:
-            gdb.execute("continue", to_string=True)
+            name = self.go()
             if not gdb.selected_inferior().pid:
                 return self.ended()
-            if self.call:
+            if name:
+                if not self.signalled(name):
+                    return None
+            elif self.call:
                 self.back()
             elif gdb.selected_frame().pc() in places:
                 self.step("line", "running")
             else:
                 self.entry()
+        return None
+
+    def safely(self, source):
+        """A program of which nothing is known may do what nobody expects."""
+        try:
+            self.run(source)
+        except Exception:
+            if not self.mine or not self.steps or not self.call:
+                raise
+            traceback.print_exc(file=sys.stdout)
+            self.steps.append(dict(
+                self.steps[-1], kind="note", sentence="The replay does not"
+                f" understand {self.call.get('text', self.call['fn'])}."))
 
 
 try:
-    stepper = Stepper(scenes.SCENES[os.environ["REPLAY_SCENE"]])
+    with open("job") as file:
+        job = json.load(file)
+    stepper = Stepper(scenes.SCENES[job["scene"]], job["mine"], job["trusted"])
     with open("server.c") as file:
-        stepper.run(file.read().split("\n")[:-1])
+        stepper.safely(file.read().split("\n")[:-1])
     with open("steps", "w") as file:
-        json.dump(stepper.steps, file)
+        json.dump(dict(steps=stepper.steps, got={
+            c.name: c.got.decode("latin-1")
+            for c in stepper.clients.values()}), file)
 except Exception:  # gdb itself would end with status 0
     traceback.print_exc(file=sys.stdout)
     gdb.execute("quit 1")
