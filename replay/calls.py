@@ -10,7 +10,7 @@ import gdb
 
 # The calls at which the program stops, and their arguments as text.
 ARGUMENTS = {
-    "socket": "{family}, {kind}, 0", "setsockopt": "{fd}, {option}, {on}",
+    "socket": "{family}, {kind}, 0", "setsockopt": "{fd}, {option}, {number}",
     "getsockopt": "{fd}, {option}", "bind": "{fd}, {address}",
     "listen": "{fd}, {a}", "accept": "{fd}", "accept4": "{fd}, {flags}",
     "recv": "{fd}, ..., {size}", "recvmsg": "{fd}, ..., {size}",
@@ -19,7 +19,7 @@ ARGUMENTS = {
     "write": "{fd}, ..., {size}", "writev": "{fd}, ..., {size}",
     "shutdown": "{fd}, {how}", "close": "{fd}", "dup": "{fd}",
     "dup2": "{fd}, {a}", "fcntl": "{fd}, {command}{mode}",
-    "ioctl": "{fd}, FIONBIO, {on}", "epoll_create": "{fd}",
+    "ioctl": "{fd}, FIONBIO, {number}", "epoll_create": "{fd}",
     "epoll_create1": "{created}", "epoll_ctl": "{fd}, {operation}, {of}, {mask}",
     "epoll_wait": "{fd}, ..., {timeout}", "poll": "{asked}, {timeout}",
     "select": "{asked}, {timeout}", "nanosleep": "{timeout} ms", "exit": "{fd}"}
@@ -157,7 +157,7 @@ class Calls:
             self.arguments(name, call, *args[:4])
         told = ARGUMENTS[fn].format_map(
             {"a": args[1], "size": "?", **{k: "?" for k in (
-                "address option on of mask timeout asked").split()}, **call})
+                "address option number of mask timeout asked").split()}, **call})
         return dict(call, text=f"{fn}({told})")
 
     @staticmethod
@@ -175,7 +175,7 @@ class Calls:
             call["created"] = "EPOLL_CLOEXEC" if first else "0"
         elif fn.endswith("sockopt"):
             call["option"] = {**OPTIONS, **OTHERS}.get((a, b), f"option {b}")
-            call["on"] = memory(c, 1)[0] if fn == "setsockopt" else None
+            call["number"] = memory(c, 1)[0] if fn == "setsockopt" else None
         elif fn == "bind":
             family, port = struct.unpack(">HH", memory(a, 4))
             host = "0.0.0.0" if not any(memory(a + 4, 4)) else \
@@ -200,7 +200,7 @@ class Calls:
             call["mode"] = {4: ", O_NONBLOCK" if b & 0o4000 else ", 0"}.get(a, "")
         elif fn == "ioctl":
             call["ours"] = a == 0x5421
-            call["on"] = unpack("i", b)[0] if call["ours"] else 0
+            call["number"] = unpack("i", b)[0] if call["ours"] else 0
         elif fn == "epoll_ctl":
             mask = unpack("<I", c)[0] if c else 0
             call.update(operation=OPERATIONS.get(a, a), of=b & 0xFFFFFFFF,

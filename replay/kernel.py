@@ -216,7 +216,7 @@ class Kernel:
             self.since = self.since or time.monotonic()
             self.sent[self.taken[fd]] += call["data"][:value].encode("latin-1")
         elif fn == "setsockopt" and call.get("option") == "TCP_CORK":
-            if call["on"]:
+            if call["number"]:
                 self.since = time.monotonic()
             if self.strict:
                 self.in_time(HELD)

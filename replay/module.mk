@@ -1,9 +1,11 @@
 # The replay: real runs, recorded, and the page that shows them.
 
 CHECKS += test-replay
-NEEDS_replay = cc gdb python3 unshare ip chromium chromedriver selenium axe-core
+NEEDS_practice = cc gdb python3 unshare ip
+NEEDS_replay = $(NEEDS_practice) chromium chromedriver selenium
 
 #: make record       record the scenes of the replay again, from the programs
+#: make replay4      see your own mine/ex4/server.c beside the kit's (replay1 to replay6)
 #: make watch4       see the calls of ./ex4 live, one at a time (PACE=0.5: seconds)
 
 record:
@@ -24,10 +26,13 @@ test-replay:
 	replay/record.py --check || test $$? -eq 77
 	$(BATS) replay/tests
 
+$(NUMBERS:%=replay%): replay%:
+	@replay/practice.py $*
+
 $(NUMBERS:%=watch%): watch%: ex%
 	@replay/watch.sh $* $(PACE)
 
 # An old name.
 check-replay: test-replay
 
-.PHONY: record update-recordings update-notes test-replay check-replay $(NUMBERS:%=watch%)
+.PHONY: record test-replay check-replay $(NUMBERS:%=watch%) $(NUMBERS:%=replay%)

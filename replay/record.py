@@ -177,8 +177,9 @@ def record(name, path=None):
                if kind != "equal" for n in range(first, end)],
         functions=sentences.functions(source),
         clients=[c["name"] for c in steps[0]["state"]["clients"]],
+        got=ran["got"],
         wakes=[i for i, step in enumerate(steps)
-               if step.get("call", {}).get("events")], steps=steps), ran["got"]
+               if step.get("call", {}).get("events")], steps=steps)
 
 
 def script(recording):
@@ -239,7 +240,7 @@ def main():
         n for n in names or scenes.STORED if os.path.exists(
             f"{TOP}/{scenes.FILES[scenes.SCENES[n]['program']][0]}")]
     recordings = side_by_side([(name, None) for name in names])
-    for name, (recording, _) in zip(names, recordings):
+    for name, recording in zip(names, recordings):
         path = f"{HERE}/recordings/{name}.js"
         if "--check" in sys.argv:
             told = difference(name, recording)

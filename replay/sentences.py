@@ -231,7 +231,7 @@ def send(call, after, before):
 
 
 def setsockopt(call, after, before):
-    option, on = call["option"], call["on"]
+    option, on = call["option"], call["number"]
     here = socket_of(before, call["fd"])
     if call["value"] < 0:
         return failed(call)
@@ -293,7 +293,7 @@ def wait(call, after, before):
         told = "there is room to send"
     elif mask not in ("EPOLLIN", "POLLIN", "read") or "client" not in here:
         told = mask + ", because both directions are shut down" * (
-            here.get("state") in ("CLOSING", "LAST_ACK", "CLOSE"))
+            mask in ("EPOLLHUP", "POLLHUP"))
     elif here["recv"]["bytes"]:
         told = f"{some(here['recv']['bytes'])} from {here['client']} are unread"
     else:
@@ -334,7 +334,7 @@ def bind(call, after, before):
 def fcntl(call, after, before):
     return f"Descriptor {call['fd']} " + (
         "no longer blocks: its calls return EAGAIN instead of sleeping."
-        if call.get("mode") == ", O_NONBLOCK" or call.get("on") else "blocks.")
+        if call.get("mode") == ", O_NONBLOCK" or call.get("number") else "blocks.")
 
 
 CALLS = {f.__name__: f for f in (accept, recv, send, setsockopt, epoll_ctl, wait,
