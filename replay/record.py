@@ -217,13 +217,14 @@ def difference(name, recording):
         zip(events(old), events(recording))) if a != b), None)
 
 
-def side_by_side(jobs):
-    """Records (name, path) one after the other on each processor. Yields what
-    record returns, in order."""
+def side_by_side(jobs, work=None):
+    """Records each job, a tuple of record's arguments, on all processors.
+    Yields the recordings in order. work: instead of record, of one job."""
     try:
         with concurrent.futures.ProcessPoolExecutor(
                 os.cpu_count(), initializer=own_network) as pool:
-            yield from pool.map(record, *zip(*jobs))
+            yield from pool.map(work, jobs) if work else \
+                pool.map(record, *zip(*jobs))
     except concurrent.futures.process.BrokenProcessPool:
         raise Impossible("network namespaces are not permitted here") from None
 
