@@ -24,6 +24,8 @@ import sentences
 
 IDLE = 50  # calls between two turns that change nothing: the program spins
 SHOWN = 6  # how many of them are shown
+SHOWN_TYPES = (gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_ENUM, gdb.TYPE_CODE_INT,
+               gdb.TYPE_CODE_PTR)
 FLOOD = 100000  # bytes on stdout between two turns
 
 
@@ -39,7 +41,7 @@ class Stepper:
         self.recording = scene.get("setup", False)
         self.steps, self.call, self.done, self.turn = [], None, False, 0
         self.idle, self.idle_at, self.printed, self.skipped = 0, [], 0, 0
-        self.line, self.fn, self.wait_line = 1, "main", 0
+        self.line, self.fn, self.wait_line, self.early = 1, "main", 0, 0
         self.event, self.since, self.stuck = None, None, None
 
     def values(self, name, value, inner=False):
@@ -90,7 +92,8 @@ class Stepper:
                 if self.wait_line and line > self.wait_line:
                     pairs += [[f"events[{i}]", f"{fd} {mask}"] for i, (fd, mask)
                               in enumerate(self.reported)]
-            elif symbol.name not in ("argc", "argv"):
+            elif symbol.name not in ("argc", "argv") and \
+                    symbol.type.strip_typedefs().code in SHOWN_TYPES:
                 pairs += self.value(symbol.name, lambda: symbol.value(frame))
         shortage = gdb.lookup_static_symbol("shortage")
         if shortage and shortage.value():
@@ -209,6 +212,9 @@ class Stepper:
             if self.mine and last.get("role") == "write" and \
                     last["fd"] == call["fd"]:
                 return
+        self.early += not self.recording
+        if self.early > 2 * IDLE:  # it has never slept
+            self.first_sleep()
         before = self.steps[-1]["state"] if self.steps else {}
         self.step("call", "back from " + fn, call=call)
         if call["role"] == "write" or not self.steps:
@@ -338,7 +344,10 @@ class Stepper:
         self.calls = calls.Calls()
         places = self.breakpoints(source)
         if self.mine:
+            # gdb's own thread needs the signals of its child.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             threading.Thread(target=self.guard, daemon=True).start()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         while not self.done:
             name = self.go()
             if not gdb.selected_inferior().pid:
