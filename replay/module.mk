@@ -2,7 +2,7 @@
 
 CHECKS += test-replay
 NEEDS_practice = cc gdb python3 unshare ip
-NEEDS_replay = $(NEEDS_practice) chromium chromedriver selenium
+NEEDS_replay = $(NEEDS_practice) chromium chromedriver selenium axe-core
 
 #: make record       record the scenes of the replay again, from the programs
 #: make replay4      see your own mine/ex4/server.c beside the kit's (replay1 to replay6)
@@ -35,4 +35,5 @@ $(NUMBERS:%=watch%): watch%: ex%
 # An old name.
 check-replay: test-replay
 
-.PHONY: record test-replay check-replay $(NUMBERS:%=watch%) $(NUMBERS:%=replay%)
+.PHONY: record update-recordings update-notes test-replay check-replay \
+        $(NUMBERS:%=watch%) $(NUMBERS:%=replay%)

@@ -180,7 +180,7 @@ def pair(mine, kit, number, turns):
 
 def stored(name):
     """The kit's side, if it was recorded with the program as it is now."""
-    found = record.load(name)
+    found = record.stored(name)
     text = record.read(found["file"]) if found else ""
     return found if found and found["source"] == text.split("\n")[:-1] else None
 

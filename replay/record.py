@@ -139,6 +139,23 @@ def read(path):
         return file.read()
 
 
+def about_source(path, base, original, text):
+    """What a recording says about the program: original is the file, text what
+    ran. update.py calls it again when comments have changed."""
+    source = old = text.rstrip("\n").split("\n")
+    if base:
+        old = read(base).split("\n")
+    match = difflib.SequenceMatcher(None, old, source, autojunk=False)
+    change = "".join(difflib.unified_diff(
+        original.splitlines(True), text.splitlines(True), path, path))
+    return dict(
+        sha256=hashlib.sha256(original.encode()).hexdigest(),
+        **({"change": change} if change else {}), base=base, source=source,
+        isNew=[n + 1 for kind, _, _, first, end in match.get_opcodes()
+               if kind != "equal" for n in range(first, end)],
+        functions=sentences.functions(source))
+
+
 def record(name, path=None):
     """The recording of a scene; with path, of another program than its own."""
     scene = scenes.SCENES[name]
@@ -146,9 +163,9 @@ def record(name, path=None):
     text = original = read(path or own)
     known = [f for f, _, _ in sentences.functions(text.split("\n"))]
     if path:
-        known = sentences.trusted(text, [read(f) for f, _ in
-                                         scenes.FILES.values()
-                                         if os.path.exists(f"{TOP}/{f}")])
+        known = sentences.trusted(text.split("\n"), [
+            read(f).split("\n") for f, _ in scenes.FILES.values()
+            if os.path.exists(f"{TOP}/{f}")])
     elif "change" in scene:
         old, new = scene["change"]
         if text.count(old) != 1:
@@ -157,25 +174,15 @@ def record(name, path=None):
     with tempfile.TemporaryDirectory() as directory:
         build(directory, text, os.path.join(TOP, os.path.dirname(path or own)))
         ran = run(directory, scene=name, mine=bool(path), trusted=known)
-    source = old = text.rstrip("\n").split("\n")
-    if base:
-        old = read(base).split("\n")
     program = "yours" if path else scene["program"]
-    steps = finish(ran["steps"], program, source, known)
-    match = difflib.SequenceMatcher(None, old, source, autojunk=False)
-    change = "".join(difflib.unified_diff(
-        original.splitlines(True), text.splitlines(True), own, own))
-    notes = [] if shows_unset() else [
+    steps = finish(ran["steps"], program, text.split("\n"), known)
+    notes = [] if shows_unset() or not path else [
         "This compiler cannot mark variables that are not set: such a variable"
         " shows what was in its memory before."]
     return dict(
         id="mine-" * bool(path) + name, title=scene["title"], program=program,
-        file=path or own, sha256=hashlib.sha256(original.encode()).hexdigest(),
-        **({"change": change} if change else {}),
-        **({"notes": notes} if notes and path else {}), base=base, source=source,
-        isNew=[n + 1 for kind, _, _, first, end in match.get_opcodes()
-               if kind != "equal" for n in range(first, end)],
-        functions=sentences.functions(source),
+        file=path or own, **({"notes": notes} if notes else {}),
+        **about_source(path or own, base, original, text),
         clients=[c["name"] for c in steps[0]["state"]["clients"]],
         got=ran["got"],
         wakes=[i for i, step in enumerate(steps)
@@ -191,12 +198,14 @@ def script(recording):
         ",\n".join(map(compact, recording["steps"])) + "\n]});\n"
 
 
-def load(name):
+def load(path):
+    return json.loads(read(path)[len("replay.add("):-len(");\n")])
+
+
+def stored(name):
     """The stored recording of a scene, or None."""
     path = f"{HERE}/recordings/{name}.js"
-    if not os.path.exists(path):
-        return None
-    return json.loads(read(path)[len("replay.add("):-len(");\n")])
+    return load(path) if os.path.exists(path) else None
 
 
 def difference(name, recording):
@@ -205,13 +214,11 @@ def difference(name, recording):
         steps = [s for s in recording["steps"] if s["kind"] != "line"]
         return [[s.get("call"), s.get("client"), s.get("action")]
                 for s in steps] + ["the end"]
-
-    def code(recording):
-        return sentences.code("\n".join(recording["source"])).split()
-    old = load(name)
+    old = stored(name)
     if not old:
         return "there is no recording"
-    if code(old) != code(recording):
+    then, now = (sentences.code(r["source"]) for r in (old, recording))
+    if [line for _, line in then] != [line for _, line in now]:
         return f"{old['file']} has changed since the recording (make record)"
     return next((f"event {i} was {a}, now it is {b}" for i, (a, b) in enumerate(
         zip(events(old), events(recording))) if a != b), None)

@@ -61,14 +61,8 @@ SHORTAGE = [[connect("A")], [connect("B")], [send("A", REQUEST)], []]
 
 RECEIVE_LOOP = ("    while (n > 0 && c->received < MAX_REQUEST)"
                 " n = receive_some(fd);\n", "")
-ACCEPT_LOOP = ("""\
-    for (int i = 0; i < MAX_ACCEPTS; i++)
-        if (!accept_connection(epoll, listener)) return;
-    if (watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN | EPOLLET) == -1)
-        die("epoll_ctl");
-""", """\
-    accept_connection(epoll, listener);
-""")
+ACCEPT_LOOP = ("while (accept_connection(epoll, listener)) continue;",
+               "accept_connection(epoll, listener);")
 
 # Of each: title, program, turns; setup: from the first call on; change: text
 # of the program and what replaces it; limit: how many clients its descriptors

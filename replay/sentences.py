@@ -5,47 +5,52 @@ Pure functions of a step and of the state before it, without gdb.
 import re
 
 
-def code(text):
-    """A C source without its comments; every line stays where it is."""
-    return re.sub(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|//[^\n]*|/\*.*?\*/',
-                  lambda m: re.sub("[^\n]", " ", m[0]) if m[0][0] == "/" else
-                  m[0], text, flags=re.S)
+WORDS = re.compile(r'//.*|/\*[\s\S]*?\*/|("(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\')')
+
+
+def plain(source):
+    """The text of a source without comments. Every line stays where it is."""
+    return WORDS.sub(lambda m: m[1] or " " + "\n" * m[0].count("\n"),
+                     "\n".join(source))
+
+
+def code(source):
+    """The number and the code of each line that has code: without comments."""
+    return [(number, " ".join(line.split()))
+            for number, line in enumerate(plain(source).split("\n"), 1)
+            if line.strip()]
 
 
 def functions(source):
     """[name, first line, last line] of each function of a C source."""
-    text = re.sub(r'"(?:\\.|[^"\\\n])*"|\'\\?.\'|^[ \t]*#(?:.*\\\n)*.*',
-                  lambda m: re.sub("[^\n]", " ", m[0]),
-                  code("\n".join(source)), flags=re.M)
+    text = re.sub(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|^[ \t]*#(?:.*\\\n)*.*',
+                  lambda m: "\n" * m[0].count("\n"), plain(source), flags=re.M)
     found, depth, after = [], 0, 0
     for brace in re.finditer("[{};]", text):
-        if brace[0] == "{":
-            if depth == 0:
-                head = text[after:brace.start()]
-                name = re.match(r"[^=(]*?(\w+)\s*\(.*\)\s*$", head, re.S)
-                first = text.count("\n", 0, brace.start() - len(head.lstrip()))
-            depth += 1
-        elif brace[0] == "}":
-            depth -= 1
-            if depth == 0 and name:
-                last = text.count("\n", 0, brace.start())
-                found.append([name[1], first + 1, last + 1])
+        depth -= brace[0] == "}"
+        if brace[0] == "{" and depth == 0:
+            head = text[after:brace.start()]
+            name = re.match(r"[^=(]*?(\w+)\s*\(.*\)\s*$", head, re.S)
+            first = text.count("\n", 0, brace.start() - len(head.lstrip())) + 1
+        if brace[0] == "}" and depth == 0 and name:
+            found.append([name[1], first, text.count("\n", 0, brace.end()) + 1])
+        depth += brace[0] == "{"
         if depth == 0:
             after = brace.end()
     return found
 
 
-def bodies(text):
-    """{name: its code, without comments, with one space between words}"""
-    lines = code(text).split("\n")
-    return {name: " ".join(" ".join(lines[first - 1:last]).split())
-            for name, first, last in functions(lines)}
+def bodies(source):
+    """{name: its code}"""
+    lines = code(source)
+    return {name: " ".join(text for n, text in lines if first <= n <= last)
+            for name, first, last in functions(source)}
 
 
-def trusted(text, kits):
+def trusted(source, kits):
     """The functions that are as in one of the kit's programs, with all that
     they call: of these we know what a line means."""
-    ours, known = bodies(text), [bodies(kit) for kit in kits]
+    ours, known = bodies(source), [bodies(kit) for kit in kits]
     same = {name for name, body in ours.items()
             if any(kit.get(name) == body for kit in known)}
     while True:
@@ -104,20 +109,19 @@ ALL_SENT = "Nothing is left to send: the kernel has the whole response."
 LINES = [
     ("main", "int fd = accept_connection(listener);",
      "The loop begins again: the program wants the next client."),
-    ("main", "if (shortage &&", lambda v: v.get("shortage") and
-     "Descriptors were short: main watches the listener again."),
-    ("main", "if (ready == 0) shortage", lambda v: v["ready"] == "0" and
-     "No event for so long: main takes the shortage to be over."),
+    ("main", "if (shortage) retry_accept(", lambda v: v.get("shortage") and
+     "Descriptors were short: main calls retry_accept."),
+    ("retry_accept", "if (ready == 0 &&", lambda v: v["ready"] == "0" and
+     "No event for so long: the shortage may be over."),
     ("main", "if (fd == listener)", which_event),
     ("main", "close(fd);", lambda v: "ready" in v and
      "Neither EPOLLIN nor EPOLLOUT is set: main closes the connection."),
     ("main", "return answered", "The program has served its one client."),
-    ("accept_connections", "if (!accept_connection(", lambda v:
-     "The loop accepts until the queue is empty." if v["i"] == "0" else
-     "Another client may be in the queue: the loop goes on."),
+    ("main", "while (accept_connection(",
+     "The loop accepts until the queue is empty."),
     ("accept_connection", "connections[fd].received",
      "Entry {fd} of the table now belongs to the new client."),
-    ("accept_connection", "if (!shortage) perror", lambda v:
+    ("accept_connection", "if (!shortage && fd == -1) perror", lambda v:
      "accept4 has failed again." if v.get("shortage") else
      "accept4 has failed, and not with EAGAIN: this is a shortage."),
     ("read_request", "const struct connection *c",
@@ -252,6 +256,9 @@ def setsockopt(call, after, before):
 def epoll_ctl(call, after, before):
     fd, names = call["of"], call["mask"].split("|")
     kind = socket_of(after, fd).get("kind", "file")
+    if call["result"].endswith("EEXIST"):
+        return f"epoll_ctl fails: epoll watches descriptor {fd}, the {kind}," \
+            " already."
     if call["value"] < 0:
         return failed(call, f" for descriptor {fd}")
     if call["operation"] == "DEL":
