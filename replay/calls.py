@@ -29,7 +29,7 @@ NAMES = {"recvfrom": "recv", "sendto": "send", "exit_group": "exit",
          "clock_nanosleep": "nanosleep"}
 # Calls that the recorder cannot follow, and what they do.
 STRANGE = dict.fromkeys(("fork", "vfork", "clone", "clone3"),
-                        "starts a second process") | {
+                        "starts a second process or a thread") | {
     "execve": "starts another program", "io_uring_setup": "uses io_uring",
     "connect": "connects to another server"} | dict.fromkeys(
         ("sendfile", "splice", "tee", "sendmmsg", "recvmmsg"), "")

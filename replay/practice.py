@@ -12,11 +12,11 @@ import sentences
 
 
 def states(recording):
-    """The steps, each with its complete state."""
-    state, found = {}, []
+    """The steps, each with its complete state, and the last call."""
+    state, call, found = {}, {}, []
     for step in recording["steps"]:
-        state = {**state, **step["state"]}
-        found.append({**step, "state": state})
+        state, call = {**state, **step["state"]}, step.get("call", call)
+        found.append({**step, "state": state, "last": call})
     return found
 
 
@@ -33,7 +33,7 @@ def calls(steps, role):
 
 def clients_differ(ours, theirs):
     """In which way a client fares otherwise, at the end of a turn."""
-    state, call = ours["state"], ours.get("call", {})
+    state, call = ours["state"], ours["last"]
     for mine, kit in zip(state["clients"], theirs["state"]["clients"]):
         name, does = mine["name"], mine["does"]
         if (does, mine["got"]) == (kit["does"], kit["got"]):
@@ -48,8 +48,13 @@ def clients_differ(ours, theirs):
         if kit["does"] == "got no response":
             return f"{name} has left, but the program never closes its" \
                 " connection."
-        whom = call.get("on")
-        if state["process"]["status"] == f"asleep in {call.get('fn')}" and \
+        whom, asleep = call.get("on"), state["process"]["status"]
+        if asleep == "asleep in nanosleep":
+            return f"{name} waits, because the program sleeps for a fixed time."
+        if asleep == f"asleep in {call.get('fn')}" and whom == name:
+            return f"{name} waits for the response, and the program sleeps in" \
+                f" {call['fn']} until {name} acts."
+        if asleep == f"asleep in {call.get('fn')}" and \
                 whom in [c["name"] for c in state["clients"]]:
             return f"{name} waits, because the program sleeps in" \
                 f" {call['fn']} until {whom} acts."
@@ -115,25 +120,19 @@ def summary(steps):
 def judge(number, mine, kit, turns):
     """(good, one sentence, whether it is already in a step)."""
     ours, theirs = states(mine), states(kit)
+    port = mine.pop("listens")
     for step in ours:
         if step["kind"] == "note":
             return False, step["sentence"], step is ours[-1]
-    ended = ours[-1]["state"]["process"]["status"] == "ended"
-    if ended and theirs[-1]["state"]["process"]["status"] != "ended":
+    if port is None:
+        return False, "The program never listens.", False
+    if port != 8080:
+        return False, f"The program listens on port {port}, and the clients" \
+            " connect to port 8080.", False
+    if ours[-1]["state"]["process"]["status"] == "ended" != theirs[-1]["state"][
+            "process"]["status"]:
         return False, f"The program exits in line {ours[-1]['line']}, and nobody" \
             " is served any more.", False
-    listens = any(s["kind"] == "listener" for step in ours
-                  for s in step["state"]["sockets"])
-    if not listens and not any(c["state"] != "refused" and c["sent"] for c in
-                               ours[-1]["state"]["clients"]):
-        return False, "The program never calls listen.", False
-    first = ours[0]["state"]["clients"][0]
-    ports = {c["text"].rsplit(":", 1)[1][:-1] for c in calls(ours, "bind")}
-    if first["name"] and all(c["state"] in ("refused", "new") for c in
-                             ours[-1]["state"]["clients"]) and "8080" not in ports:
-        where = f"port {ports.pop()}" if ports else "another port"
-        return False, f"It listens on {where}, and the clients connect to port" \
-            " 8080.", False
     for mine_end, kit_end in zip(ends(ours, turns), ends(theirs, turns)):
         told = clients_differ(mine_end, kit_end)
         if told:

@@ -54,8 +54,8 @@ def enter_namespace():
 
 
 def own_network():
-    """Another namespace for this process. Its route makes a timer long that
-    limits TCP_CORK to 200 ms."""
+    """Another namespace for this process, where no port is in use. Its route
+    makes a timer long that limits TCP_CORK to 200 ms."""
     if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) == -1:
         raise Impossible("network namespaces are not permitted here")
     with socket.socket() as s:
@@ -171,6 +171,7 @@ def record(name, path=None):
         if text.count(old) != 1:
             raise Wrong(f"not in the program, or not once:\n{old}")
         text = text.replace(old, new)
+    own_network()
     with tempfile.TemporaryDirectory() as directory:
         build(directory, text, os.path.join(TOP, os.path.dirname(path or own)))
         ran = run(directory, scene=name, mine=bool(path), trusted=known)
@@ -186,7 +187,8 @@ def record(name, path=None):
         clients=[c["name"] for c in steps[0]["state"]["clients"]],
         got=ran["got"],
         wakes=[i for i, step in enumerate(steps)
-               if step.get("call", {}).get("events")], steps=steps)
+               if step.get("call", {}).get("events")], steps=steps,
+        **({"listens": ran["listens"]} if path else {}))
 
 
 def script(recording):
@@ -227,13 +229,9 @@ def difference(name, recording):
 def side_by_side(jobs, work=None):
     """Records each job, a tuple of record's arguments, on all processors.
     Yields the recordings in order. work: instead of record, of one job."""
-    try:
-        with concurrent.futures.ProcessPoolExecutor(
-                os.cpu_count(), initializer=own_network) as pool:
-            yield from pool.map(work, jobs) if work else \
-                pool.map(record, *zip(*jobs))
-    except concurrent.futures.process.BrokenProcessPool:
-        raise Impossible("network namespaces are not permitted here") from None
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(work, jobs) if work else \
+            pool.map(record, *zip(*jobs))
 
 
 def main():

@@ -43,6 +43,7 @@ class Stepper:
         self.idle, self.idle_at, self.printed, self.skipped = 0, [], 0, 0
         self.line, self.fn, self.wait_line, self.early = 1, "main", 0, 0
         self.event, self.since, self.stuck = None, None, None
+        self.port, self.listens, self.naps = None, None, 0
 
     def values(self, name, value, inner=False):
         """Pairs of a name and a text; none for what is not worth showing."""
@@ -166,9 +167,9 @@ class Stepper:
             call["role"] = fn
         if call["strange"]:
             what = calls.STRANGE[call["text"][:-2]]
-            return self.give_up(
-                f"{call['text'][:-2]}: the program {what}. That is not shown."
-                if what else f"The replay does not know {call['text'][:-2]}.")
+            return self.give_up(f"The program {what}. That is not shown." if what
+                                else "The replay does not know the call"
+                                f" {call['text'][:-2]}.")
         if call["role"] == "wait":
             self.wait_line = 0
         if fn != "nanosleep" and not self.kernel.would_sleep(call):
@@ -178,7 +179,8 @@ class Stepper:
         self.step("sleep", status, call=call)
         while fn == "nanosleep" or self.kernel.would_sleep(call):
             if not self.turns:
-                self.done = True
+                self.naps += fn == "nanosleep"
+                self.done = fn != "nanosleep" or self.naps > 10
                 if self.steps[-1]["kind"] == "client":
                     self.step("sleep", status, call=call)
                 return None
@@ -192,6 +194,9 @@ class Stepper:
         self.calls.back(call, self.kernel.ready)
         self.kernel.follow(call)
         fn = call["fn"]
+        self.port = call.get("port", self.port)
+        if fn == "listen" and call["value"] == 0:
+            self.listens = self.port or "any"
         if fn == "ioctl" and not call["ours"] or call.get("command") in (
                 "F_GETFL", "F_GETFD", "F_SETFD") or \
                 fn == "close" and not call.get("client") or \
@@ -383,7 +388,7 @@ try:
     with open("server.c") as file:
         stepper.safely(file.read().split("\n")[:-1])
     with open("steps", "w") as file:
-        json.dump(dict(steps=stepper.steps, got={
+        json.dump(dict(steps=stepper.steps, listens=stepper.listens, got={
             c.name: c.got.decode("latin-1")
             for c in stepper.clients.values()}), file)
 except Exception:  # gdb itself would end with status 0

@@ -43,7 +43,7 @@ EDITS = {
     "sleeps a while": ("3", "3", r"fflush\(stdout\);", "usleep(100000);"),
     "pauses": ("3", "3", r"fflush\(stdout\);", "pause();"),
     "lseek and more": ("3", "3", r"fflush\(stdout\);",
-                       "fflush(stdout); lseek(fd, 0, 0); getpid();"),
+                       "fflush(stdout); lseek(1, 0, 0); getpid();"),
     "does not compile": ("3", "3", r"int listener = socket", "int 1listener = socket"),
 }
 
@@ -56,7 +56,7 @@ def programs():
         found[name] = re.match(r"/\* ex(\d)", text)[1], text
     breaks = record.read("notes/breaks.md")
     for name, number, path, diff in re.findall(
-            r"^## ((?:ex)(\d): .*)\n\n`(\S+):.*`\n```diff\n(.*?)```", breaks,
+            r"^## (ex(\d): [^\n]*)\n\n`(\S+):[^\n]*`\n```diff\n(.*?)```", breaks,
             re.S | re.M):
         lines = diff.splitlines(True)
         old, new = ("".join(line[1:] for line in lines if line[0] in " " + sign)
@@ -86,10 +86,9 @@ def show(name, number, ended):
     return row([name, number, scene, told, ", ".join(others) or "-"])
 
 
-def one(name, number, text, directory):
-    """Records all scenes. Yields jobs first, then takes their recordings."""
-    path = f"{directory}/{re.sub('[^a-z0-9]', '_', name)}/server.c"
-    os.makedirs(os.path.dirname(path))
+def one(number, text, directory):
+    """The jobs for a program: all scenes of its step."""
+    path = tempfile.mkdtemp(dir=directory) + "/server.c"
     with open(path, "w") as file:
         file.write(text)
     return [(f"ex{number}-{scene}", path) for scene in scenes.PRACTICE[number]]
@@ -113,7 +112,7 @@ def main():
     kits = [(f"ex{n}-{s}", None) for n in numbers for s in scenes.PRACTICE[n]]
     rows = []
     with tempfile.TemporaryDirectory() as directory:
-        jobs = {n: one(n, *every[n], directory) for n in names}
+        jobs = {n: one(*every[n], directory) for n in names}
         flat = kits + [job for n in names for job in jobs[n]]
         done = dict(zip(flat, record.side_by_side(flat, attempt)))
     for name in names:
