@@ -1,18 +1,36 @@
 # The recorder of the replay page, and its recordings. `make check-replay`
 # records all scenes again; here, one.
 
-bats_require_minimum_version 1.8.0
-
 setup() {
   top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-  dir=$BATS_TEST_TMPDIR
+  dir=$(mktemp -d)
+}
+
+teardown() {
+  rm -rf "$dir"
+}
+
+# needs_recorder: skips the test where the recorder cannot work.
+needs_recorder() {
+  run "$top/replay/record.py" --check ex1-one
+  if [ "$status" -eq 77 ]; then skip "$output"; fi
+}
+
+# practice EXAMPLE [SED]: shows this example, changed by sed, as mine/ex3.
+practice() {
+  needs_recorder
+  mkdir -p "$dir/kit/mine/ex3"
+  cp -r "$top"/ex?_* "$top/replay" "$dir/kit"
+  sed "${2:-}" "$top/$1/server.c" >"$dir/kit/mine/ex3/server.c"
+  TMPDIR=$dir run "$dir/kit/replay/practice.py" 3
 }
 
 # recorder ARGUMENT...: runs the recorder in a copy of the kit, and leaves its
 # output and exit status in $output and $status.
 recorder() {
   mkdir -p "$dir/kit/replay"
-  cp -r "$top"/ex?_* "$top/appendix" "$dir/kit"
+  cp -r "$top"/ex?_* "$dir/kit"
+  if [ -d "$top/appendix" ]; then cp -r "$top/appendix" "$dir/kit"; fi
   cp -r "$top"/replay/*.py "$top/replay/recordings" "$dir/kit/replay"
   if [ -n "${changed:-}" ]; then sed -i "$changed" "$dir/kit/$file"; fi
   run "$dir/kit/replay/record.py" "$@"
@@ -77,10 +95,57 @@ PYTHON
 }
 
 @test "replay: an epoll_wait that returns something unexpected fails" {
-  file=replay/kernel.py changed='s/self.interests()\[fd\])/1)/'
+  file=replay/kernel.py changed='s/interests(epoll)\[fd\]\[0\])/1)/'
   recorder ex4-long
   [ "$status" -eq 1 ]
   [[ $output == *'but ready:'* ]]
+}
+
+@test "replay: a rule of sentences.py that no line fits is found" {
+  file=replay/sentences.py changed='s/"while (n > 0"/"while (n > 1"/'
+  recorder --check ex1-one
+  [ "$status" -eq 1 ]
+  [[ $output == *'no line fits the rule read_request: while (n > 1'* ]]
+}
+
+@test "replay: the kit's example 3 has no fault beside itself, and the page is one file" {
+  practice ex3_epoll_lt
+  [ "$(grep -c '^✓' <<<"$output")" -eq 6 ]
+  [[ $output == *'open mine/ex3/replay.html'* ]]
+  run grep -E '(src|href)="[^d]' "$dir/kit/mine/ex3/replay.html"
+  [ "$output" = '' ]
+  grep -q '"pair":"ex3-stall"' "$dir/kit/mine/ex3/replay.html"
+}
+
+@test "replay: what does not compile shows the compiler's words, and no page" {
+  practice ex3_epoll_lt 's/int listener = socket/int 1listener = socket/'
+  [ "$status" -eq 1 ]
+  [[ $output == *'server.c:'*'error:'*'1listener'* ]]
+  [ ! -e "$dir/kit/mine/ex3/replay.html" ]
+}
+
+@test "replay: nothing is left of a program that spins, loops or crashes" {
+  practice ex3_epoll_lt 's/fflush(stdout);/for (;;) length++;/'
+  [[ $output == *'✗ stall '*'makes no system call.'* ]]
+  run pgrep -f -l "^$dir"
+  [ "$output" = '' ]
+}
+
+@test "replay: without gdb, make replay3 says so in one line" {
+  mkdir -p "$dir/kit/mine/ex3"
+  cp -r "$top"/ex?_* "$top/replay" "$dir/kit"
+  touch "$dir/kit/mine/ex3/server.c"
+  run env PATH="$dir" "$(python3 -c 'import sys; print(sys.executable)')" \
+    "$dir/kit/replay/practice.py" 3
+  [ "$status" -eq 1 ]
+  [ "$output" = 'make replay3 cannot run here: gdb is missing (make practice-deps). The tests do not need it.' ]
+}
+
+@test "replay: programs of other styles are shown as zoo.md says" {
+  run "$top/replay/tests/zoo.py" one_main edge union 'ex3: nobody closes'
+  if [ "$status" -eq 77 ]; then skip "$output"; fi
+  echo "$output"
+  [[ $output == *'4 of 4 as in zoo.md' ]]
 }
 
 @test "replay: a recording has less than 50 KB, and 15 to 120 steps" {
