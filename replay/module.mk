@@ -26,6 +26,10 @@ test-replay:
 	replay/record.py --check || test $$? -eq 77
 	$(BATS) replay/tests
 
+# All programs of replay/tests/zoo.md: some minutes.
+zoo:
+	replay/tests/zoo.py
+
 $(NUMBERS:%=replay%): replay%:
 	@replay/practice.py $*
 
@@ -35,5 +39,5 @@ $(NUMBERS:%=watch%): watch%: ex%
 # An old name.
 check-replay: test-replay
 
-.PHONY: record update-recordings update-notes test-replay check-replay \
+.PHONY: record update-recordings update-notes test-replay check-replay zoo \
         $(NUMBERS:%=watch%) $(NUMBERS:%=replay%)

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if ! command -v gdb >/dev/null; then
-  echo 'watch: gdb is missing (make replay-deps)' >&2
+  echo 'watch: gdb is missing (make practice-deps)' >&2
   exit 1
 fi
 export REPLAY_PACE=${2-}
