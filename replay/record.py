@@ -108,14 +108,14 @@ def run(directory, **job):
     raise Wrong(f"{job['scene']}, try {attempt + 1}: {told}")
 
 
-def finish(steps, program, source, known):
+def finish(steps, program, source, known, ends=True):
     """Adds the sentences; keeps of each state only what has changed."""
     done, before, calls, call = [], {}, 0, None
     for step in steps:
         state, call = step["state"], step.get("call", call)
         state["wait"] = sentences.waits(program, state, call)
         told = sentences.sentence(step, before, source[step["line"] - 1],
-                                  step is steps[-1], known)
+                                  ends and step is steps[-1], known)
         if not told:
             continue
         calls += step["kind"] == "call"
@@ -156,21 +156,25 @@ def about_source(path, base, original, text):
         functions=sentences.functions(source))
 
 
+def sources(scene, path=None):
+    """The file of a scene, and what runs."""
+    text = read(path or scenes.FILES[scene["program"]][0])
+    old, new = scene.get("change", ("", "")) if not path else ("", "")
+    if old and text.count(old) != 1:
+        raise Wrong(f"not in the program, or not once:\n{old}")
+    return text, text.replace(old, new) if old else text
+
+
 def record(name, path=None):
     """The recording of a scene; with path, of another program than its own."""
     scene = scenes.SCENES[name]
     own, base = scenes.FILES[scene["program"]]
-    text = original = read(path or own)
+    original, text = sources(scene, path)
     known = [f for f, _, _ in sentences.functions(text.split("\n"))]
     if path:
         known = sentences.trusted(text.split("\n"), [
             read(f).split("\n") for f, _ in scenes.FILES.values()
             if os.path.exists(f"{TOP}/{f}")])
-    elif "change" in scene:
-        old, new = scene["change"]
-        if text.count(old) != 1:
-            raise Wrong(f"not in the program, or not once:\n{old}")
-        text = text.replace(old, new)
     own_network()
     with tempfile.TemporaryDirectory() as directory:
         build(directory, text, os.path.join(TOP, os.path.dirname(path or own)))
@@ -191,12 +195,12 @@ def record(name, path=None):
         **({"listens": ran["listens"]} if path else {}))
 
 
-def script(recording):
+def script(recording, add="replay.add"):
     """The text of recordings/NAME.js: one step per line."""
     def compact(value):
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     head = {k: v for k, v in recording.items() if k != "steps"}
-    return f'replay.add({compact(head)[:-1]},"steps":[\n' + \
+    return f'{add}({compact(head)[:-1]},"steps":[\n' + \
         ",\n".join(map(compact, recording["steps"])) + "\n]});\n"
 
 

@@ -154,3 +154,12 @@ for number, names in PRACTICE.items():
     for name in names:
         SCENES.setdefault(f"ex{number}-{name}", dict(
             OTHERS.get(name, {}), program=f"ex{number}"))
+
+# You are the clients: in which order do A and B act? See walk.py.
+WALKS = {
+    "ex2": dict(title="Example 2", program="ex2"),
+    "ex3": dict(title="Example 3", program="ex3"),
+    "ex4": dict(title="Example 4", program="ex4", long=True),
+    "ex4-broken": dict(title="Example 4 without its receive loop",
+                       program="ex4", change=RECEIVE_LOOP, long=True),
+}

@@ -376,9 +376,10 @@ def sleep(step, before, last):
         if here["kind"] == "listener":
             return f"{here['queue'][0]} is in the queue, but this is not" \
                 " reported again: the program sleeps."
-        if last and waiting and here["recv"]["bytes"]:
+        if here["recv"]["bytes"] and (last is None or last and waiting):
             return f"{some(here['recv']['bytes'])} are unread, but not" \
-                " reported again: both sides wait forever."
+                " reported again: " + ("both sides wait forever." if last else
+                                       "the program sleeps.")
     for here in state["sockets"]:
         if here["kind"] == "connection" and here["send"]["bytes"]:
             return f"{some(here['send']['bytes'])} stay in the send buffer" \

@@ -35,7 +35,8 @@ class Stepper:
     def __init__(self, scene, mine, trusted):
         self.scene, self.turns = scene, list(scene["turns"])
         self.mine, self.trusted = mine, trusted
-        names = dict.fromkeys(a[0] for turn in self.turns for a in turn)
+        names = scene.get("names") or dict.fromkeys(
+            a[0] for turn in self.turns for a in turn)
         self.clients = {name: kernel.Client(name, scene.get("lazy", False))
                         for name in names}
         self.recording = scene.get("setup", False)
@@ -384,7 +385,8 @@ class Stepper:
 try:
     with open("job") as file:
         job = json.load(file)
-    stepper = Stepper(scenes.SCENES[job["scene"]], job["mine"], job["trusted"])
+    stepper = Stepper(dict(scenes.SCENES.get(job["scene"], {}), **job.get(
+        "turns", {})), job["mine"], job["trusted"])
     with open("server.c") as file:
         stepper.safely(file.read().split("\n")[:-1])
     with open("steps", "w") as file:

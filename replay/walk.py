@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""walk.py [--compare N] [PROGRAM...]: records all orders in which two clients
+can act, breadth first, and writes play/PROGRAM.js. README.md has its format.
+
+Each way is run from the start. Situations that are equal in process, epoll's
+list, sockets, clients and in who waits for whom are the same one. --compare
+proves it: it takes other ways to N situations (0: to all), and compares all that
+can follow with what is stored.
+"""
+import json
+import os
+import shutil
+import sys
+import tempfile
+
+import record
+import scenes
+import sentences
+
+PARTS = ("process", "epoll", "sockets", "clients", "wait")
+ACTIONS = {"connect": ("connect",), "send half": ("send", scenes.HALF),
+           "send the rest": ("send", scenes.REST),
+           "send all": ("send", scenes.REQUEST),
+           "send 3,000 bytes": ("send", scenes.LONG), "end the stream": ("end",),
+           "reset": ("reset",)}
+
+
+def b_waits_for_a(state, call):
+    whom = [c for a, _, c in state["wait"] if a not in "AB"]
+    return whom == ["A"] and any(a == "B" for a, _, _ in state["wait"])
+
+
+def three_bits(state, call):
+    return any(len(mask.split("|")) == 3 for _, mask in call.get("events", []))
+
+
+def unread_forever(state, call):
+    return "result" not in call and any(
+        e["noNews"] and s["recv"]["bytes"] == 1976
+        for e in (state["epoll"] or {"entries": []})["entries"]
+        for s in state["sockets"] if s["fd"] == e["fd"] and "recv" in s)
+
+
+QUESTIONS = {"Make B wait for A.": b_waits_for_a,
+             "Make epoll report one event with three bits.": three_bits,
+             "Leave 1,976 bytes unread forever.": unread_forever}
+
+
+def choices(state, long):
+    """[(client, action)] that are possible, and change something."""
+    found = []
+    for client in state["clients"]:
+        sent, open_ = client["sent"], client["state"] == "open"
+        over = client["got"] or client["does"] == "got no response"
+        if client["state"] == "new":
+            names = ["connect"]
+        elif client["state"] not in ("open", "half-closed") or over:
+            continue
+        else:
+            names = ["send half", "send all"] * (open_ and not sent) + \
+                ["send 3,000 bytes"] * (long and open_ and not sent) + \
+                ["send the rest"] * (open_ and sent == len(scenes.HALF)) + \
+                ["end the stream"] * open_ + ["reset"]
+        found += [(client["name"], name) for name in names]
+    return found
+
+
+def run(job):
+    """Runs one way. Returns the steps, and the state in which it ends."""
+    directory, name, way = job
+    program = scenes.WALKS[name]["program"]
+    with open(directory + "/server.c") as file:
+        source = file.read().split("\n")
+    known = [f for f, _, _ in sentences.functions(source)]
+    turns = [[[who, *ACTIONS[action]]] for who, action in way]
+    record.own_network()
+    with tempfile.TemporaryDirectory() as own:
+        for file in ("server", "server.c"):
+            shutil.copy(f"{directory}/{file}", own)
+        ran = record.run(own, scene=name, mine=False, trusted=known,
+                         turns=dict(turns=turns, names=["A", "B"]))
+    steps, state, number = [], {}, 0
+    for step in record.finish(ran["steps"], program, source, known, None):
+        state, number = {**state, **step["state"]}, step["turn"]
+        del step["calls"], step["turn"]
+        step["met"] = [text for text, met in QUESTIONS.items()
+                       if met(state, step.get("call", {}))]
+        steps.append((number, step))
+    return [s for n, s in steps if n == len(way)], state
+
+
+def key(state):
+    return json.dumps([state[part] for part in PARTS])
+
+
+class Walk:
+    """ways: of each situation, the first way to it. others: further ones."""
+
+    def __init__(self, name, directory):
+        self.name, self.directory = name, directory
+        self.long = scenes.WALKS[name].get("long", False)
+        self.start, self.found, self.ways, self.others = [], {}, [], []
+        self.situations, self.states = [], []
+
+    def place(self, state, way):
+        """The number of a situation; a new one if it was not known."""
+        if key(state) not in self.found:
+            self.found[key(state)] = len(self.ways)
+            self.ways.append(way)
+            self.states.append(state)
+            self.situations.append([])
+        elif way != self.ways[self.found[key(state)]]:
+            self.others.append((self.found[key(state)], way))
+        return self.found[key(state)]
+
+    def jobs(self, situations):
+        return [(self.directory, self.name, self.ways[n] + [choice])
+                for n in situations
+                for choice in choices(self.states[n], self.long)]
+
+    def record(self):
+        self.start, state = next(record.side_by_side(
+            [(self.directory, self.name, [])], run))
+        self.place(state, [])
+        level = [0]
+        while level:
+            known, jobs = len(self.ways), self.jobs(level)
+            for job, (steps, state) in zip(jobs, record.side_by_side(jobs, run)):
+                *way, (who, action) = job[2]
+                self.situations[self.ways.index(way)].append(
+                    [who, action, steps, self.place(state, job[2])])
+            level = range(known, len(self.ways))
+
+    def compare(self, count):
+        """Takes other ways. Returns how many continuations it has compared."""
+        step = max(1, len(self.others) // count) if count else 1
+        chosen = self.others[::step][:count or None]
+        jobs = [((self.directory, self.name, way + [tuple(choice[:2])]), choice)
+                for place, way in chosen for choice in self.situations[place]]
+        for (job, choice), (steps, state) in zip(jobs, record.side_by_side(
+                [job for job, _ in jobs], run)):
+            if steps != choice[2] or self.found.get(key(state)) != choice[3]:
+                raise record.Wrong(f"{self.name}: after {job[2]}, it is not as"
+                                   f" after {self.ways[choice[3]]}")
+        return len(chosen), len(jobs)
+
+    def questions(self, every):
+        for text in QUESTIONS:
+            programs = [w.name for w in every if w.way(text) is not None]
+            yield dict(text=text, programs=programs, way=self.way(text))
+
+    def way(self, text):
+        """The first way on which a question is answered, or None."""
+        for number, way in enumerate(self.ways):
+            for choice in self.situations[number]:
+                if any(text in step["met"] for step in choice[2]):
+                    numbers, place = [], 0
+                    for taken in [*way, tuple(choice[:2])]:
+                        n = [tuple(c[:2]) for c in
+                             self.situations[place]].index(taken)
+                        numbers.append(n)
+                        place = self.situations[place][n][3]
+                    return numbers
+        return None
+
+    def shared(self, every):
+        """As play/NAME.js has it: each part and each step only once."""
+        parts, steps = {}, {}
+
+        def number(table, value):
+            return table.setdefault(json.dumps(value), len(table))
+
+        def share(step):
+            return number(steps, dict(step, state={
+                part: number(parts, value)
+                for part, value in step["state"].items()}))
+        start = [share(step) for step in self.start]
+        situations = [[[who, action, [share(s) for s in taken], place]
+                       for who, action, taken, place in choices]
+                      for choices in self.situations]
+        questions = list(self.questions(every))
+        steps = [json.loads(step) for step in steps]
+        for question in questions:
+            question["steps"] = [n for n, step in enumerate(steps)
+                                 if question["text"] in step["met"]]
+        for step in steps:
+            del step["met"]
+        scene = scenes.WALKS[self.name]
+        own, base = scenes.FILES[scene["program"]]
+        return dict(
+            id="play-" + self.name, title=scene["title"],
+            program=scene["program"], file=own,
+            **record.about_source(own, base, *record.sources(scene)),
+            clients=["A", "B"], parts=[json.loads(part) for part in parts],
+            start=start, situations=situations, questions=questions, steps=steps)
+
+
+def main():
+    if "REPLAY_NAMESPACE" not in os.environ:
+        record.enter_namespace()
+    arguments = iter(sys.argv[1:])
+    names, count = [], None
+    for argument in arguments:
+        if argument == "--compare":
+            count = int(next(arguments))
+        else:
+            names.append(argument)
+    with tempfile.TemporaryDirectory() as top:
+        every = []
+        for name in names or scenes.WALKS:
+            directory = f"{top}/{name}"
+            os.mkdir(directory)
+            scene = scenes.WALKS[name]
+            record.build(directory, record.sources(scene)[1], directory)
+            every.append(Walk(name, directory))
+            every[-1].record()
+            print(f"{name}: {len(every[-1].ways)} situations,"
+                  f" {sum(map(len, every[-1].situations))} transitions", flush=True)
+            if count is not None:
+                print("{}: {} other ways, {} continuations are the same".format(
+                    name, *every[-1].compare(count)), flush=True)
+        for walk in every if count is None else []:
+            path = f"{record.HERE}/play/{walk.name}.js"
+            text = record.script(walk.shared(every), "replay.addWalk")
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as file:
+                file.write(text)
+            print(f"{walk.name}: {len(text):,} bytes")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except record.Impossible as why:
+        print("replay: skipped:", why)
+        sys.exit(77)
+    except record.Wrong as why:
+        sys.exit(f"replay: {why}")
