@@ -92,7 +92,7 @@ function otherBytes(scenes, frames, names) {
   const frame = frames.findIndex(f => f.every(s => s.moved) && differ(clients(f)));
   if (frame < 0) return { text: "none, both make the same calls.", frame: frames.length - 1 };
   const sides = clients(frames[frame]), { name } = differ(sides);
-  const got = sides.map((list, side) => `${count(list.find(c => c.name === name).got)} in ${names[side]}`);
+  const got = sides.map((list, side) => `${count(list.find(c => c.name === name).got)} bytes in ${names[side]}`);
   return { text: `the same calls, but ${name} has got ${got.join(", and ")}.`, frame };
 }
 

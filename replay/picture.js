@@ -1,7 +1,5 @@
 /* Replay: the picture of one step. It depends on the step only: each function
-   gets data and returns HTML. A moment is { scene, k, moved, isHidden }: the run,
-   its step, whether this step has just been taken, and whether its result is
-   hidden. What is drawn then is the step before. */
+   gets data and returns HTML. */
 "use strict";
 
 const count = n => n.toLocaleString("en-US");
@@ -84,10 +82,10 @@ function clientPanel(client, old, place, hasSegments, choices) {
     `<p class="does">${safe(client.does)}</p>${choices}</section>`;
 }
 
-/* Each client has a row, and its connection is in that row. `choices` has the
-   buttons of a client; `withChart` is false where there is no room. */
-function picture(moment, { choices = () => "", withChart = true } = {}) {
-  const { scene, k, moved, isHidden } = moment, now = k - isHidden;
+/* Each client has a row, and its connection is in that row. `moved`: this step has
+   just been taken. `choices` has the buttons of a client; `withChart` is false
+   where there is no room. */
+function picture(scene, { k: now, moved }, line, { choices = () => "", withChart = true } = {}) {
   const state = scene.states[now], isNew = moved && now > 0, before = isNew ? scene.states[now - 1] : state;
   const place = name => `style="grid-row:${4 + scene.clients.indexOf(name)};${hue(name)}"`;
   const { status } = state.process, sleepsIn = calls => new RegExp(`^asleep in (${calls})`).test(status);
@@ -106,7 +104,7 @@ function picture(moment, { choices = () => "", withChart = true } = {}) {
     clientPanel(c, client(before, c.name), place(c.name), scene.hasSegments, choices(c.name))));
   const epoll = state.epoll ? `<div class="epoll ${sleepsIn("e?poll|select") ? "asleep" : ""}">` +
     `<h3>${state.epoll.kind || "epoll"} <span class="mono">${state.epoll.fd ?? ""}</span></h3></div>` : "";
-  return `<div>${processPanel(state.process, before.process, scene.steps[k].line)}</div>` +
+  return `<div>${processPanel(state.process, before.process, line)}</div>` +
     `<div class="net" style="--n:${scene.clients.length}"><h2>Kernel</h2><h2 class="client">Clients</h2>` +
     `<div class="kernel"></div>${epoll}<h3 class="sockets">sockets</h3>` +
     `${parts.join("")}${withChart ? chart(scene, now) : ""}</div>`;
@@ -150,7 +148,7 @@ function waitLine(scene, now) {
 }
 
 /* The calls so far, the last one first. */
-function callList({ scene, k, isHidden }) {
+function callList(scene, k, isHidden) {
   return scene.events.filter(n => n <= k).slice(-9).reverse().map(n => {
     const step = scene.steps[n], current = n === k ? ` aria-current="step"` : "", hidden = isHidden && n === k;
     if (step.kind === "client") return `<li class="act"${current}>${disc(step.client)} ${safe(step.action)}</li>`;

@@ -61,8 +61,9 @@ function openView(next, frame = 0) {
     `</section><div class="picture"></div><p class="wait"></p>` +
     `<ol class="calls" reversed aria-label="Calls so far of ${safe(programName(run))}"></ol></article>`).join("");
   [...$("sides").children].forEach((side, n) => {
-    const change = changeInWords(side.querySelector(".code")), run = next.runs[n];
-    side.querySelector(".file").innerHTML = (next.runs.length > 1 ? `<strong>${safe(programName(run))}</strong> ` : "") +
+    side.rows = [...side.querySelectorAll(".row:not(.out)")];
+    const run = next.runs[n], change = changeInWords(side.querySelector(".code")), other = next.runs[1 - n];
+    side.querySelector(".file").innerHTML = other ? `<strong>${safe(nameOf(run, other))}</strong> ${safe(run.file)}` :
       safe(run.file) + (change && ` <b>changed: ${change}</b>`);
   });
   $("title").textContent = next.title;
@@ -88,36 +89,36 @@ function showList() {
 
 /* Showing a frame --------------------------------------------------------------- */
 
-function showSide(side, run, { k, moved }) {
-  const step = run.steps[k], isHidden = asking && moved && Boolean(step.call), now = k - isHidden;
-  const moment = { scene: run, k, moved, isHidden }, part = name => side.querySelector("." + name);
+function showSide(side, n) {
+  const run = view.runs[n], { k, moved } = view.frames[at][n], step = run.steps[k];
+  const isHidden = asking && moved && Boolean(step.call), drawn = view.frames[at - isHidden][n], now = drawn.k, part = name => side.querySelector("." + name);
   const isTurn = Boolean(run.stops) && !isHidden && stopAt(run, k) >= 0;
   const sentence = isHidden ? `What does ${step.call.fn} do here? Say it, then press →.` : step.sentence;
   side.classList.toggle("idle", !moved);
   part("sentence").innerHTML = `<span>${safe(sentence).replace(/(?<![\w&#])\d+(,\d{3})*(?![\w;])/g, "<b>$&</b>")}` +
     (isTurn ? ` <strong>${run.goesOn || k < run.steps.length - 1 ? "Your turn." : "Nothing is left to do."}</strong></span>` : "</span>");
   part("sentence").classList.toggle("long", sentence.length > 88);
-  part("picture").innerHTML = picture(moment, { withChart: !view.walk && (view.runs.length === 1 || run.clients.length === 1),
+  part("picture").innerHTML = picture(run, drawn, step.line, { withChart: !view.walk && (view.runs.length === 1 || run.clients.length === 1),
     choices: run.stops && (name => isTurn ? choiceButtons(run, k, name) : "") });
   part("wait").innerHTML = waitLine(run, now);
-  part("calls").innerHTML = callList(moment);
-  const code = part("code"), rows = [...code.querySelectorAll(".row:not(.out)")];
-  for (const old of code.querySelectorAll(".now")) old.classList.remove("now");
-  for (const old of code.querySelectorAll(".result")) old.remove();
+  part("calls").innerHTML = callList(run, k, isHidden);
+  const { rows } = side;
+  for (const old of side.now || []) old.classList.remove("now");
+  if (side.result) side.result.remove();
   const last = statementEnd(run.source, step.line), isAsleep = /^asleep/.test(run.states[now].process.status);
-  for (const element of rows.slice(step.line - 1, last)) element.classList.add("now");
+  side.now = rows.slice(step.line - 1, last);
+  for (const element of side.now) element.classList.add("now");
   const result = isHidden ? "= ?" : step.kind === "call" ? step.call.result : isAsleep ? "asleep" : "";
   if (result) rows[last - 1].lastChild.insertAdjacentHTML("beforeend",
     `<strong class="result ${result === "asleep" ? "asleep" : ""}">${safe(result)}</strong>`);
-  scrollCode(code, run, step.line);
+  side.result = result && rows[last - 1].lastChild.lastChild;
+  scrollCode(part("code"), rows, run, step.line);
 }
-
-const sidesOfFrame = () => [...$("sides").children].map((side, n) => [side, view.runs[n], view.frames[at][n]]);
 
 function show(index, ask = false) {
   at = Math.min(Math.max(index, 0), view.frames.length - 1);
   asking = ask;
-  for (const side of sidesOfFrame()) showSide(...side);
+  [...$("sides").children].forEach(showSide);
   const { frames, walk, runs } = view, first = view.difference;
   $("scrubber").value = at + 1;
   $("scrubber").setAttribute("aria-valuetext", `step ${at + 1} of ${frames.length}`);
@@ -255,8 +256,7 @@ addEventListener("DOMContentLoaded", () => {
   $("scrubber").addEventListener("input", event => { clearInterval(playing); show(Number(event.target.value) - 1); });
   addEventListener("keydown", onKey);
   addEventListener("hashchange", fromAddress);
-  addEventListener("resize", () => view && sidesOfFrame().forEach(([side, run, { k }]) =>
-    scrollCode(side.querySelector(".code"), run, run.steps[k].line)));
+  addEventListener("resize", () => view && show(at, asking));
   addEventListener("beforeprint", printTable);
   fromAddress();
 });

@@ -70,8 +70,8 @@ function statementEnd(source, line) {
 
 /* A function that fits stays where it is while it runs. One that does not fit
    moves by half a page. A strip of a few lines follows the current line. */
-function scrollCode(code, { functions, source }, line) {
-  const rows = [...code.querySelectorAll(".row:not(.out)")], height = code.clientHeight - 24; // the last row fades
+function scrollCode(code, rows, { functions, source }, line) {
+  const height = code.clientHeight - 24; // the last row fades
   let [, first, last] = functions.find(f => f[1] <= line && line <= f[2]) || ["", line, line];
   while (first > 1 && /^(\/\*| {3}|\S.*\*\/$)/.test(source[first - 2])) first--; // its comment
   const bottom = element => element.offsetTop + element.offsetHeight;

@@ -1,49 +1,52 @@
 #!/usr/bin/env python3
-"""Checks replay/index.html in a real browser, as replay_page.bats asks.
+"""Checks replay/index.html in a real browser, as page.bats asks.
 
-usage: replay_page.py CHECK       one of the functions below named check_CHECK
-       replay_page.py picture FILE.png
+usage: page.py CHECK       one of the functions below named check_CHECK
+       page.py picture FILE.png
 Needs chromium, chromedriver and selenium. Exits 77 where one is missing.
 PAGE in the environment is another folder that holds the page.
 """
+import json
 import os
 import pathlib
 import shutil
-import statistics
 import sys
 import tempfile
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGE = pathlib.Path(os.environ.get("PAGE", TOP / "replay")).absolute()
-AXE = pathlib.Path(os.environ.get("AXE", TOP / "node_modules/axe-core/axe.js"))
-PROJECTOR, PHONE = (1280, 720), (390, 844)
+AXE = TOP / "node_modules/axe-core/axe.min.js"
+PROJECTOR, LARGE, PHONE = (1280, 720), (1920, 1080), (390, 844)
 OPTIONS = """--headless=new --no-sandbox --disable-gpu --disable-quic
   --no-first-run --disable-background-networking --disable-component-update
   --disable-sync --hide-scrollbars""".split()
 
-# Functions for the page. press: a key, as the browser would send it.
-# snapshot: all that a reader sees of a step. each_step: calls back for each
-# step of each scene.
+# Functions for the page. go: opens an address. snapshot: all that a reader sees.
+# views: all scenes and pairs, and one way of each walk. eachFrame: calls back for
+# each step of each view, with its name.
 LIBRARY = """
-window.$ = id => document.getElementById(id);
+window.all = selector => [...document.querySelectorAll(selector)];
+window.place = () => view ? view.id + "/" + (at + 1) : "list";
 window.press = key => document.body.dispatchEvent(
   new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
-window.snapshot = () => [...["sentence", "picture", "wait", "calls", "counter",
-  "marks"].map(id => $(id).innerHTML), $("code").innerText, $("code").scrollTop,
-  [...document.querySelectorAll(".now")].map(row => row.innerText).join("/"),
-  place()].join("\\n");
-window.openScene = k => $("scenes").children[k].click();
-window.place = () => replay.scenes[[...$("scenes").children].findIndex(
-  button => button.ariaCurrent === "true")].id + "/" + $("scrubber").value;
-window.eachStep = async visit => {
-  for (const [number, scene] of replay.scenes.entries()) {
-    openScene(number);
-    await new Promise(done => setTimeout(done));
-    for (let k = 0; k < scene.steps.length; k++) {
+window.wait = (ms = 0) => new Promise(done => setTimeout(done, ms));
+window.go = async id => {
+  location.hash = id;
+  for (let n = 0; n < 100 && (!view || id.split("/")[0] !== view.id); n++) await wait(10);
+};
+window.snapshot = () => all(".sentence, .picture, .wait, .calls, #counter, #marks, #difference")
+  .map(e => e.innerHTML).concat(all(".code").map(e => e.scrollTop), all(".side").map(e => e.className),
+    all(".now").map(e => e.innerText), place());
+window.views = () => listEntries().filter(e => e.kind !== "walk").map(e => e.id)
+  .concat(Object.values(replay.walks).flatMap(walk => walk.questions
+    .filter(q => q.way).slice(0, 1).map(q => walk.id + ":" + q.way.join("."))));
+window.eachFrame = async visit => {
+  for (const id of views()) {
+    await go(id + "/1");
+    for (let k = 0; k < view.frames.length; k++) {
       if (k > 0) press("ArrowDown");
-      const name = scene.id + "/" + (k + 1);
-      if (place() !== name) throw name + ": is " + place();
-      visit(scene, k, name);
+      if (place() !== id + "/" + (k + 1)) throw `${id}/${k + 1}: is ${place()}`;
+      await visit(place(), k);
     }
   }
 };
@@ -62,7 +65,7 @@ except ImportError:
 class Browser:
     """A new Chromium with the page open. Other profiles are not touched."""
 
-    def __init__(self, page=PAGE):
+    def __init__(self, address="", page=PAGE / "index.html"):
         chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
         if not chromium or not driver:
             sys.exit(77)
@@ -76,9 +79,8 @@ class Browser:
             "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(service=Service(driver), options=options)
         self.driver.set_script_timeout(120)
-        self.size(*PROJECTOR)
-        self.driver.get("about:blank")
-        self.driver.get_log("performance")
+        self.js = self.driver.execute_script
+        self.show(address, PROJECTOR)
 
     def __enter__(self):
         return self
@@ -87,26 +89,24 @@ class Browser:
         self.driver.quit()
         shutil.rmtree(self.profile, ignore_errors=True)
 
-    def open(self, address=""):
+    def command(self, name, **parameters):
+        self.driver.execute_cdp_cmd("Emulation." + name, parameters)
+
+    def show(self, address="", size=None, theme="light", medium=""):
+        """Opens an address; walks that are there are loaded. Nothing moves."""
+        if size:
+            self.command("setDeviceMetricsOverride", width=size[0],
+                         height=size[1], deviceScaleFactor=1, mobile=False)
+        self.command("setEmulatedMedia", media=medium, features=[
+            {"name": "prefers-color-scheme", "value": theme},
+            {"name": "prefers-reduced-motion", "value": "reduce"}])
         self.driver.get("about:blank")
-        self.driver.get(f"{(self.page / 'index.html').as_uri()}{address}")
-        self.driver.execute_script(LIBRARY)
+        self.driver.get(self.page.as_uri() + address)
+        self.js(LIBRARY)
+        for walk in sorted((self.page.parent / "play").glob("*.js")):
+            self.wait("await new Promise(go => withWalk('play-%s', go))" % walk.stem)
 
-    def size(self, width, height):
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-            "width": width, "height": height, "deviceScaleFactor": 1,
-            "mobile": False})
-
-    def prefer(self, medium="", **features):
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-            "media": medium, "features": [
-                {"name": "prefers-" + name.replace("_", "-"), "value": value}
-                for name, value in features.items()]})
-
-    def js(self, code, *arguments):
-        return self.driver.execute_script(code, *arguments)
-
-    def wait_js(self, code):
+    def wait(self, code):
         """Runs code that may await, and returns what it returns."""
         result = self.driver.execute_async_script(
             "const done = arguments[arguments.length - 1];"
@@ -115,442 +115,397 @@ class Browser:
         assert isinstance(result, list), result
         return result[0]
 
-    def at(self):
-        return self.js("return place()")
-
     def keys(self, *keys, held=None):
         chain = ActionChains(self.driver)
         if held:
             chain.key_down(held)
-        for key in keys:
-            chain.send_keys(key)
+        chain.send_keys(*keys)
         if held:
             chain.key_up(held)
         chain.perform()
 
-    def click(self, name):
-        self.driver.find_element(By.ID, name).click()
+    def click(self, selector):
+        self.driver.find_element(By.CSS_SELECTOR, selector).click()
+
+    def is_at(self, place):
+        now = self.wait(f"for (let n = 0; n < 50 && place() !== '{place}'; n++)"
+                        " await wait(10); return place();")
+        assert now == place, f"{now}, not {place}"
 
     def errors(self):
         return [entry["message"] for entry in self.driver.get_log("browser")
                 if entry["level"] in ("SEVERE", "WARNING")]
 
 
-def variants(browser):
-    """Both sizes in both themes, with the page open."""
-    for size in (PROJECTOR, PHONE):
-        for theme in ("light", "dark"):
-            browser.size(*size)
-            browser.prefer(color_scheme=theme)
-            browser.open()
-            yield f"{size[0]} x {size[1]}, {theme}", size
-
-
 def check_opens():
-    """Complete within a second, all recordings, own files only, no error."""
+    """The list within a second, with all recordings and own files only."""
     with Browser() as browser:
-        browser.open()
-        browser.open()
-        time, scenes, scripts = browser.js(
-            "return [performance.getEntriesByType('navigation')[0].loadEventEnd,"
-            "replay.scenes.length, document.scripts.length - 1]")
-        print(f"complete after {time:.0f} ms, {scenes} scenes")
-        assert scenes == scripts, f"{scripts} scripts"
-        assert time < 1000
-        browser.wait_js("await eachStep(() => {})")
+        browser.driver.get_log("performance")
+        browser.show()
+        time = browser.js(
+            "return performance.getEntriesByType('navigation')[0].loadEventEnd")
+        stored = {path.stem for path in (PAGE / "recordings").glob("*.js")}
+        assert stored == set(browser.js("return replay.scenes.map(s => s.id)"))
+        links = browser.js("return all('#list a').map(a => a.hash.slice(1))")
+        print(f"complete after {time:.0f} ms, {len(links)} links")
+        assert time < 1000 and stored < set(links) and len(links) == len(set(links))
+        browser.wait("await eachFrame(() => {})")
         for entry in browser.driver.get_log("performance"):
-            if '"Network.requestWillBeSent"' not in entry["message"]:
-                continue
-            address = entry["message"].split('"url":"')[-1].split('"')[0]
-            own = address.startswith((PAGE.as_uri() + "/", "data:,", "about:"))
-            assert own, address
+            if '"Network.requestWillBeSent"' in entry["message"]:
+                address = entry["message"].split('"url":"')[-1].split('"')[0]
+                assert address.startswith((PAGE.as_uri() + "/", "data:", "about:")), address
         assert not browser.errors(), browser.errors()
 
 
 def check_plays():
-    """Forwards, backwards and by the address: the same picture."""
+    """Forwards, backwards and by the scrubber: the same. Two runs begin each turn
+    of the clients together."""
     with Browser() as browser:
-        for name, _ in variants(browser):
-            steps = browser.wait_js("""
+        for size in (PROJECTOR, PHONE):
+            browser.show("", size)
+            steps = browser.wait("""
               let steps = 0;
-              for (const [number, scene] of replay.scenes.entries()) {
-                openScene(number);
-                await new Promise(done => setTimeout(done));
-                const seen = [snapshot()];
-                const check = (k, how) => {
-                  const [now, then] = [snapshot(), seen[k]].map(text => text.split("\\n"));
-                  const first = now.findIndex((line, n) => line !== then[n]);
-                  if (first >= 0 || now.length !== then.length)
-                    throw `${scene.id}/${k + 1} ${how}: ${now[first]}, not ${then[first]}`;
-                };
-                scene.steps.forEach((step, k) => {
-                  if (k > 0) { press("ArrowDown"); seen.push(snapshot()); }
-                  const sentence = document.querySelector("[role=status]");
-                  if (sentence.textContent !== step.sentence)
-                    throw `${scene.id}/${k + 1}: ${sentence.textContent}`;
+              for (const id of views()) {
+                await go(id + "/1");
+                const seen = [], same = (k, how) => snapshot().forEach((line, n) => {
+                  if (line !== seen[k][n]) throw `${id}/${k + 1} ${how}: ${line}, not ${seen[k][n]}`;
                 });
-                if (new Set(seen).size !== seen.length) throw scene.id;
-                for (let k = seen.length - 2; k >= 0; k--) {
-                  press("ArrowUp");
-                  check(k, "backwards");
-                }
+                view.frames.forEach((frame, k) => {
+                  if (k > 0) press("ArrowDown");
+                  seen.push(snapshot());
+                  const now = frame.map((s, n) => view.runs[n].steps[s.k]);
+                  all(".sentence").forEach((e, n) => {
+                    if (!e.textContent.startsWith(now[n].sentence)) throw place() + e.textContent;
+                  });
+                  const [left, right] = now, [a, b] = frame;
+                  const turns = n => view.runs[n].steps.slice(0, frame[n].k + 1).at(-1).turn;
+                  if (right && a.moved && b.moved && left.turn !== right.turn)
+                    throw place() + ": the turns differ";
+                  if (right && left.kind === "client" && a.moved &&
+                      !(right.kind === "client" && right.turn === left.turn)) throw place();
+                });
+                if (new Set(seen.map(s => s.join())).size !== seen.length) throw id;
+                const last = view.runs.map(run => run.steps.length - 1).join();
+                if (view.frames.at(-1).map(s => s.k).join() !== last) throw id + " ends early";
+                for (let k = seen.length - 2; k >= 0; k--) { press("ArrowUp"); same(k, "backwards"); }
                 press("End");
-                check(seen.length - 1, "End");
+                same(seen.length - 1, "End");
                 $("scrubber").value = 3;
                 $("scrubber").dispatchEvent(new Event("input"));
-                check(2, "scrubber");
+                same(2, "scrubber");
                 steps += seen.length;
               }
               return steps;""")
-            print(f"{name}: {steps} steps")
+            print(f"{size}: {steps} steps")
         assert not browser.errors(), browser.errors()
 
 
 def check_layout():
-    """Nothing overlaps, nothing is cut off, the page does not scroll sideways."""
-    faults = """
-      const faults = [];
-      const box = element => element.getBoundingClientRect();
+    """Nothing overlaps or is cut off, and the page does not scroll sideways."""
+    with Browser() as browser:
+        for size in (PROJECTOR, LARGE, PHONE):
+            for theme in ("light", "dark"):
+                browser.show("", size, theme)
+                found = browser.wait("""
+      const faults = [], fixed = innerWidth > innerHeight, root = document.documentElement;
+      const box = e => e.getBoundingClientRect();
       const inside = (a, b) => a.left >= b.left - 1 && a.top >= b.top - 1 &&
         a.right <= b.right + 1 && a.bottom <= b.bottom + 1;
       const apart = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1 ||
         a.bottom <= b.top + 1 || b.bottom <= a.top + 1;
-      await eachStep((scene, k, name) => {
-        const fault = text => faults.push(`${name}: ${text}`);
-        const root = document.documentElement, fixed = innerWidth > innerHeight;
-        if (root.scrollWidth > innerWidth) fault("scrolls sideways");
-        if (fixed && root.scrollHeight > innerHeight) fault("scrolls");
-        const all = selector => [...document.querySelectorAll(selector)];
-        const page = {left: 0, top: 0, right: innerWidth,
-          bottom: fixed ? innerHeight : root.scrollHeight};
-        const parts = [$("sentence"), $("program"), $("process"), $("kernel"),
-          ...all("section.client, #wait, #calls, footer, header")];
-        for (const part of parts)
-          if (!inside(box(part), page)) fault((part.id || part.className) + " outside");
-        const solid = [$("sentence"), $("program"), $("process"), $("wait"),
-          $("calls"), ...all("header, .socket, section.client, figure")];
-        if (fixed) solid.push(...all("footer"));
-        solid.forEach((a, i) => solid.slice(i + 1).forEach(b => {
-          if (!apart(box(a), box(b)))
-            fault(`${a.id || a.className} over ${b.id || b.className}`);
-        }));
-        for (const part of all(".socket, figure, .entry"))
-          if (!inside(box(part), box($("kernel")))) fault(part.className + " out of kernel");
-        for (const part of [$("sentence"), $("wait"), $("title"), $("process"), $("file"),
-            ...all(".socket :is(h3, p:not(.text)), section.client, .entry, figure"),
-            ...all("#process dd, #calls [aria-current]")])
+      await eachFrame(name => {
+        const fault = (part, text) =>
+          faults.push(`${name}: ${part.id || part.className || part.tagName} ${text}: ${part.innerText}`);
+        if (root.scrollWidth > innerWidth) fault(root, "scrolls sideways");
+        if (fixed && root.scrollHeight > innerHeight) fault(root, "scrolls");
+        const page = {left: 0, top: 0, right: innerWidth, bottom: fixed ? innerHeight : root.scrollHeight};
+        const solid = all(`header, .sentence, .program, .process, .wait, .calls, .socket, .client:not(h2, i),
+          figure, #questions, #path` + (fixed ? ", footer" : "")).filter(e => e.checkVisibility());
+        solid.forEach((a, i) => {
+          if (!inside(box(a), page)) fault(a, "is outside");
+          for (const b of solid.slice(i + 1)) if (!apart(box(a), box(b))) fault(a, "is over " + b.className + b.id);
+        });
+        for (const side of all(".side"))
+          for (const part of side.querySelectorAll(".socket, figure, .entry"))
+            if (!inside(box(part), box(side.querySelector(".kernel")))) fault(part, "is out of kernel");
+        for (const part of all(`.sentence, .wait, #title, #difference, .process, .process dd, .file, .client, .entry,
+            figure, .socket :is(h3, p:not(.text)), .calls [aria-current], button, #questions li`))
           if (part.scrollWidth > part.clientWidth + 1 || part.scrollHeight > part.clientHeight + 1)
-            fault(`${part.id || part.className || part.tagName} is cut off: ${part.textContent}`);
-        for (const socket of all(".socket"))
-          for (const part of socket.querySelectorAll("h3, p, .bar"))
-            if (!inside(box(part), box(socket))) fault("out of its socket: " + part.textContent);
-        for (const part of all("#calls li"))
-          if (box(part).left < -1) fault("a call is cut off: " + part.textContent);
-        const code = box($("code"));
+            if (part.clientWidth) fault(part, "is cut off");
+        for (const socket of all(".socket")) for (const part of socket.querySelectorAll("h3, p, .bar"))
+          if (!inside(box(part), box(socket))) fault(part, "is out of its socket");
         for (const part of all(".now, .result"))
-          if (!inside(box(part), code)) fault("the current line is out of sight");
+          if (!inside(box(part), box(part.closest(".code")))) fault(part, "is out of sight");
       });
-      return faults;"""
-    with Browser() as browser:
-        for name, _ in variants(browser):
-            found = browser.wait_js(faults)
-            print(f"{name}: {len(found)} faults", *found[:20], sep="\n  ")
-            assert not found
-        browser.prefer(color_scheme="light")
-        for size in ((1024, 768), (1366, 768), (1440, 900), (1920, 1080)):
-            browser.size(*size)
-            browser.open()
-            found = browser.wait_js(faults)
-            print(size, *found[:20], sep="\n  ")
-            assert not found
+      return faults;""")
+                print(size, theme, len(found), *found[:12], sep="\n  ")
+                assert not found
 
 
 def check_keys():
     """Keys do what the help says, but not with a modifier or in a field."""
-    with Browser() as browser:
-        browser.open()
-        ids = browser.js("return replay.scenes.map(s => s.id)")
-        kinds = browser.js("return replay.scenes[1].steps.map(s => s.kind)")
+    with Browser("#ex2-stall") as browser:
+        ids = browser.js("return listEntries().map(e => e.id)")
+        number = ids.index("ex2-stall")
+        kinds = browser.js("return view.runs[0].steps.map(s => s.kind)")
         calls = [k + 1 for k, kind in enumerate(kinds) if kind != "line"]
-        second = f"{ids[1]}/{{}}"
-        count = len(kinds)
 
         def expect(step, *keys, **held):
             browser.keys(*keys, **held)
-            assert browser.at() == step, f"{keys}: {browser.at()}, not {step}"
+            browser.is_at(step if isinstance(step, str) else f"ex2-stall/{step}")
 
-        expect(second.format(1), "2")
-        expect(second.format(calls[1]), Keys.ARROW_RIGHT)
-        expect(second.format(calls[2]), Keys.ARROW_RIGHT)
-        expect(second.format(calls[1]), Keys.ARROW_LEFT)
-        expect(second.format(calls[1] + 1), Keys.ARROW_DOWN)
-        expect(second.format(calls[1]), Keys.ARROW_UP)
-        expect(second.format(count), Keys.END)
-        expect(second.format(count), Keys.ARROW_DOWN)
-        expect(second.format(1), Keys.HOME)
-        expect(second.format(1), Keys.ARROW_LEFT)
-        expect(f"{ids[2]}/1", Keys.PAGE_DOWN)
-        expect(second.format(1), Keys.PAGE_UP)
-        if len(ids) > 9:
-            expect(f"{ids[9]}/1", "0")
-        expect(second.format(1), "2")
+        expect(calls[1], Keys.ARROW_RIGHT)
+        expect(calls[2], Keys.ARROW_RIGHT)
+        expect(calls[1], Keys.ARROW_LEFT)
+        expect(calls[1] + 1, Keys.ARROW_DOWN)
+        expect(calls[1], Keys.ARROW_UP)
+        expect(len(kinds), Keys.END, Keys.ARROW_DOWN)
+        expect(1, Keys.HOME, Keys.ARROW_LEFT)
+        expect(ids[number + 1] + "/1", Keys.PAGE_DOWN)
+        expect(1, Keys.PAGE_UP)
+        expect("list", "l")
+        expect(ids[9] + "/1", "0")
+        expect(1, str(number + 1))
         for held in (Keys.CONTROL, Keys.ALT, Keys.SHIFT, Keys.META):
-            expect(second.format(1), Keys.ARROW_DOWN, held=held)
-
+            expect(1, Keys.ARROW_DOWN, held=held)
         dark = "return document.documentElement.classList.contains('dark')"
         before = browser.js(dark)
         browser.keys("d")
         assert browser.js(dark) != before
         browser.keys("?")
         assert browser.js("return $('about').open")
-        expect(second.format(1), Keys.ARROW_RIGHT)
+        expect(1, Keys.ARROW_RIGHT)
         browser.keys("?")
         assert not browser.js("return $('about').open")
-
-        # The scrubber is a field: there, the browser's own keys apply.
+        # The scrubber is a field, and the code scrolls: there, the browser's own
+        # keys apply.
         browser.js("$('scrubber').focus()")
-        expect(second.format(2), Keys.ARROW_RIGHT)
-        expect(second.format(2), "3")
-        # In the code, the keys that scroll do scroll.
-        browser.js("$('code').focus()")
-        expect(second.format(2), Keys.PAGE_DOWN)
-        expect(second.format(2), Keys.ARROW_DOWN)
-        expect(second.format(calls[1] if calls[1] > 2 else calls[2]), Keys.ARROW_RIGHT)
-
-
-def check_buttons():
-    """A button for each key; each can be reached with Tab and has a name."""
-    pairs = [("next", Keys.ARROW_RIGHT), ("down", Keys.ARROW_DOWN),
-             ("back", Keys.ARROW_LEFT), ("up", Keys.ARROW_UP), ("last", Keys.END),
-             ("first", Keys.HOME), ("next-scene", Keys.PAGE_DOWN),
-             ("prev-scene", Keys.PAGE_UP)]
-    with Browser() as browser:
-        browser.open()
-        start = browser.js("return replay.scenes[1].id") + "/4"
-        for name, key in pairs:
-            browser.open("#" + start)
+        expect(2, Keys.ARROW_RIGHT)
+        expect(2, "3")
+        browser.js("document.querySelector('.code').focus()")
+        expect(2, Keys.PAGE_DOWN, Keys.ARROW_DOWN)
+        # A button for each key.
+        start = f"ex2-stall/{calls[3]}"
+        for name, key in (("next", Keys.ARROW_RIGHT), ("back", Keys.ARROW_LEFT),
+                          ("down", Keys.ARROW_DOWN), ("up", Keys.ARROW_UP),
+                          ("last", Keys.END), ("first", Keys.HOME), ("to-list", "l"),
+                          ("next-scene", Keys.PAGE_DOWN), ("prev-scene", Keys.PAGE_UP)):
+            browser.show("#" + start)
             browser.keys(key)
-            wanted = browser.at()
-            browser.open("#" + start)
-            browser.click(name)
-            assert browser.at() == wanted, f"{name}: {browser.at()}, not {wanted}"
-            assert browser.at() != start, name
-        for number, button in enumerate(browser.driver.find_elements(
-                By.CSS_SELECTOR, "#scenes button")):
-            button.click()
-            scene = browser.js("return replay.scenes[arguments[0]].id", number)
-            assert browser.at() == scene + "/1"
-        browser.click("help")
-        assert browser.js("return $('about').open")
-        browser.click("close")
-        assert not browser.js("return $('about').open")
-        before = browser.js("return document.documentElement.className")
-        browser.click("dark")
-        assert browser.js("return document.documentElement.className") != before
-        browser.click("predict")
-        assert browser.js("return $('predict').ariaPressed") == "true"
-        names = browser.js("return [...document.querySelectorAll('button, input')]"
-                           ".map(b => b.ariaLabel || b.textContent.trim())")
-        assert all(names), names
-        reached = set()
-        for _ in range(len(names) + 5):
-            browser.keys(Keys.TAB)
-            reached.add(browser.js("return document.activeElement.id"))
-        assert {"code", "scrubber", "next", "predict"} <= reached, reached
+            wanted = browser.wait("await wait(50); return place()")
+            assert wanted != start, name
+            browser.show("#" + start)
+            browser.click("#" + name)
+            browser.is_at(wanted)
 
 
 def check_links():
-    """index.html#SCENE/STEP opens that step; a wrong one opens the first."""
+    """#SCENE/STEP opens that step, #LEFT+RIGHT/STEP that of a pair; else the list."""
     with Browser() as browser:
-        browser.open()
-        ids = browser.js("return replay.scenes.map(s => s.id)")
-        for address, wanted in ((f"#{ids[2]}/5", f"{ids[2]}/5"),
-                                (f"#{ids[1]}", f"{ids[1]}/1"),
-                                ("#nothing/7", f"{ids[0]}/1"), ("", f"{ids[0]}/1")):
-            browser.open(address)
-            assert browser.at() == wanted, f"{address}: {browser.at()}"
-            browser.wait_js("await new Promise(done => setTimeout(done, 200))")
-            assert browser.js("return location.hash") == "#" + wanted
-        browser.open(f"#{ids[1]}/99999")
-        assert browser.at() == f"{ids[1]}/" + browser.js(
-            "return String(replay.scenes[1].steps.length)")
-        browser.wait_js(f"location.hash = '#{ids[2]}/3';"
-                        "await new Promise(done => setTimeout(done, 100));")
-        assert browser.js("return $('counter').textContent").startswith("3 / ")
-        assert browser.js("return document.title").startswith(
-            browser.js("return $('title').textContent"))
+        for address, wanted in (("#ex3-long/5", "ex3-long/5"), ("#ex3-long", "ex3-long/1"),
+                                ("#ex3-long+ex4-long/7", "ex3-long+ex4-long/7"),
+                                ("#ex4-broken+ex4-long", "ex4-broken+ex4-long/1"),
+                                ("#nothing/7", "list"), ("#ex3-long+nothing", "list")):
+            browser.show(address)
+            browser.is_at(wanted)
+        browser.show("#ex3-long/99999")
+        browser.is_at(f"ex3-long/{browser.js('return view.frames.length')}")
+        browser.keys(Keys.ARROW_UP)
+        browser.wait("await wait(200)")
+        assert browser.js("return location.hash === '#' + place()")
+        assert browser.js("return document.title.startsWith($('title').textContent)")
 
 
 def check_predict():
-    """p hides the sentence and the result of a call until the next key."""
+    """p hides each sentence and result until the next key."""
     with Browser() as browser:
-        browser.open()
-        browser.keys("2", Keys.HOME, "p")
-        scene = browser.js("return replay.scenes[1]")
-        hidden = 0
-        for step in scene["steps"][1:]:
-            before = browser.js("return $('net').innerText")
-            browser.keys(Keys.ARROW_DOWN)
-            if step["kind"] in ("call", "sleep"):
-                hidden += 1
-                assert step["sentence"] not in browser.js("return $('sentence').innerText")
-                shown = browser.js(
-                    "return document.querySelector('.result').innerText")
-                assert shown == "= ?", shown
-                assert browser.js("return $('net').innerText") == before
-                browser.keys(Keys.ARROW_RIGHT)
-            assert browser.js("return $('sentence').textContent") == step["sentence"]
-            if step["kind"] == "call" and step["call"]["result"]:
-                assert step["call"]["result"] == browser.js(
-                    "return document.querySelector('.result').innerText")
-        print(f"{hidden} results were hidden")
-        assert hidden > 5
-        browser.keys(Keys.HOME, "p", Keys.ARROW_RIGHT)
-        assert "= ?" not in browser.js("return document.body.innerText")
+        browser.keys("p")
+        hidden = browser.wait("""
+          let hidden = 0;
+          for (const id of views()) {
+            await go(id + "/1");
+            while (at < view.frames.length - 1) {
+              const before = all(".net").map(e => e.innerText), k = at + 1;
+              press("ArrowDown");
+              const steps = view.frames[k].map((s, n) => s.moved && view.runs[n].steps[s.k]);
+              if (steps.some(step => step.call)) {
+                hidden++;
+                steps.forEach((step, n) => {
+                  const side = $("sides").children[n], text = side.innerText;
+                  if (step.call && (text.includes(step.sentence) || !text.includes("= ?") ||
+                      side.querySelector(".net").innerText !== before[n])) throw place();
+                });
+                press("ArrowRight");
+              }
+              if (place() !== id + "/" + (k + 1) || $("sides").innerText.includes("= ?")) throw id + k;
+            }
+          }
+          return hidden;""")
+        print(f"{hidden} times a result was hidden")
+        assert hidden > 100
 
 
-def check_contrast():
-    """Text and its background: at least 4.5 : 1, in both themes."""
+def check_differences():
+    """The first difference of each pair, in words; and a student's page."""
+    told = {
+        "ex3-long+ex4-long": "example 3 calls epoll_ctl(4, ADD, 5, EPOLLIN); example 4"
+                             " calls epoll_ctl(4, ADD, 5, EPOLLIN|EPOLLET).",
+        "ex4-long+ex4-broken": "example 4 calls recv again; example 4 without the receive"
+                               " loop sleeps in epoll_wait.",
+        "f-plain+f-nodelay": "the same calls, but A has got 115 bytes in the run with"
+                             " Nagle's algorithm, and 230 bytes in the run with TCP_NODELAY."}
     with Browser() as browser:
-        for name, _ in variants(browser):
-            pairs = browser.wait_js("""
-              const light = c => { c /= 255;
-                return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
-              const parse = text => text.match(/[\\d.]+/g).map(Number);
-              const luminance = ([r, g, b]) =>
-                0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b);
-              const seen = new Map();
-              const look = (name, hasAll) => {
-                const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-                while (walker.nextNode()) {
-                  const element = walker.currentNode.parentElement;
-                  if (!hasAll && element.closest(".row:not(.now)")) continue;
-                  if (!walker.currentNode.data.trim() || !element.checkVisibility() ||
-                      element.closest("script")) continue;
-                  let ground = element;
-                  const color = node => parse(getComputedStyle(node).backgroundColor);
-                  while ((color(ground)[3] ?? 1) === 0) ground = ground.parentElement;
-                  const key = getComputedStyle(element).color + " on " +
-                    getComputedStyle(ground).backgroundColor;
-                  if (seen.has(key)) continue;
-                  const [a, b] = [parse(getComputedStyle(element).color), color(ground)]
-                    .map(luminance).sort((x, y) => y - x);
-                  seen.set(key, [(a + 0.05) / (b + 0.05), name + ": " + walker.currentNode.data]);
-                }
-              };
-              await eachStep((scene, k, name) => look(name, k === 0));
-              $("about").showModal();
-              look("help", true);
-              return [...seen].map(([key, value]) => [...value, key]);""")
-            low = [pair for pair in pairs if pair[0] < 4.5]
-            print(f"{name}: {len(pairs)} pairs, lowest {min(pairs)[0]:.2f}")
-            assert not low, low
+        for pair, wanted in told.items():
+            browser.show("#" + pair)
+            shown = browser.js("return $('difference').innerText")
+            assert shown == "First difference: " + wanted, shown
+            browser.click("#difference")
+            assert browser.js("return at === view.difference.frame && at > 0")
+    sys.path.insert(0, str(TOP / "replay"))
+    import practice
+    runs = [json.loads((PAGE / f"recordings/{name}.js").read_text()[11:-3])
+            for name in ("ex4-broken", "ex4-long")]
+    runs[0].update(id="mine-ex4-long", pair="ex4-long", good=False, ending="A waits.",
+                   notes=["The compiler is old."], change="")
+    with tempfile.TemporaryDirectory(prefix="replay-page.") as folder:
+        page = pathlib.Path(folder) / "replay.html"
+        page.write_text(practice.page(runs))
+        with Browser("", page) as browser:
+            text = browser.js("return $('list').innerText")
+            for part in ("✗ ", "A waits.", "The compiler is old.",
+                         "example 4 calls recv again; yours sleeps in epoll_wait."):
+                assert part in text, text
+            browser.click("#list a")
+            browser.is_at("mine-ex4-long+ex4-long/1")
+            assert not browser.errors()
+
+
+def check_clients():
+    """You are the clients: choices, undo, situations, questions."""
+    if not (PAGE / "play/ex2.js").exists():
+        sys.exit(77)
+    with Browser("#play-ex2") as browser:
+        assert browser.js("return Object.values(replay.walks).length") == 4
+        size = browser.js("return view.walk.situations.length")
+        way = browser.js("return view.walk.questions.find(q => q.way).way")
+
+        def seen(number):
+            text = browser.js("return $('path').innerText")
+            assert f"situations seen: {number} of {size}" in text, text
+
+        seen(1)
+        for n, choice in enumerate(way, 1):
+            browser.click(f"[data-choice='{choice}']")
+            assert not browser.js("return all('[data-choice]').length") or \
+                browser.js("return at === view.frames.length - 1")
+            browser.keys(Keys.END)
+            seen(n + 1)
+        assert browser.js("return all('#path li').length") == len(way)
+        done = "return all('#questions i').filter(e => e.innerText === '✓').length"
+        assert browser.js(done) == 1
+        last = browser.js("return view.frames.length")
+        browser.keys("u")
+        assert browser.js("return view.frames.length") < last
+        browser.click("#undo")
+        assert browser.js("return all('#path li').length") == len(way) - 2
+        # A choice at an earlier situation forgets the rest.
+        browser.keys(Keys.HOME)
+        browser.click("[data-choice]")
+        assert browser.js("return all('#path li').length") == 1
+        browser.click("#again")
+        browser.is_at("play-ex2/1")
+        seen(len(way) + 1)
+        browser.click("[data-way]:not([data-way=none])")
+        browser.keys(Keys.END)
+        browser.wait("await wait(200)")
+        assert browser.js("return location.hash").startswith("#play-ex2:" + ".".join(map(str, way)))
+        # Predict: the choice is made, the next call is shown without its result.
+        browser.click("#again")
+        browser.keys("p")
+        browser.click("[data-choice]")
+        browser.keys(Keys.ARROW_RIGHT)
+        assert "= ?" in browser.js("return $('sides').innerText")
 
 
 def check_axe():
-    """The rules of axe-core, if it is there."""
+    """The rules of axe-core, contrast among them."""
     if not AXE.exists():
         sys.exit(77)
     with Browser() as browser:
-        for name, _ in variants(browser):
-            browser.js(AXE.read_text())
-            for step in ("#ex2-stall/12", "#ex4-broken/19"):
-                found = browser.wait_js(
-                    f"location.hash = '{step}'; await new Promise(done =>"
-                    " setTimeout(done, 300)); return (await axe.run()).violations"
-                    ".map(v => v.id + ': ' + v.nodes.map(n => n.html).join(' '))")
-                print(f"{name}, {step}: {len(found)} violations")
-                assert not found, "\n".join(found)
-        print(browser.js("return axe.version"))
+        for size in (PROJECTOR, PHONE):
+            for theme in ("light", "dark"):
+                for address in ("", "#ex2-stall/12", "#ex4-broken/19", "#f-cork/18",
+                                "#ex4-long+ex4-broken/20", "#play-ex2:0"):
+                    browser.show(address, size, theme)
+                    browser.js(AXE.read_text())
+                    found = browser.wait(
+                        "if (!location.hash) $('help').click();"
+                        "return (await axe.run()).violations.map(v => v.id + ': ' +"
+                        "v.nodes.map(n => n.html).join(' '))")
+                    assert not found, "\n".join([f"{size} {theme} {address}"] + found)
+        print("axe-core", browser.js("return axe.version"))
 
 
 def check_speed():
-    """A step is drawn within 16 ms: script, style and layout."""
+    """A step is drawn within 16 ms: script, style and layout. Other programs may
+    run meanwhile: what counts is the best of a few."""
     with Browser() as browser:
-        browser.open()
-        times = browser.wait_js("""
-          const times = [];
+        best, name = browser.wait("""
+          let worst = [0, ""];
           const time = key => {
             const before = performance.now();
             press(key);
             document.body.getBoundingClientRect();
             return performance.now() - before;
           };
-          for (const [number, scene] of replay.scenes.entries()) {
-            openScene(number);
-            for (let k = 1; k < scene.steps.length; k++) {
-              await new Promise(done => setTimeout(done));
-              const first = time("ArrowDown");
-              let best = first;
-              for (let again = 0; best >= 16 && again < 20; again++) {
-                await new Promise(done => setTimeout(done, 20));
-                press("ArrowUp");
-                best = Math.min(best, time("ArrowDown"));
-              }
-              times.push([best, first, scene.id + "/" + (k + 1)]);
+          await eachFrame(async name => {
+            if (at === 0) return;
+            let best = 99;
+            for (let again = 0; best >= 16 && again < 20; again++) {
+              await wait(again);
+              press("ArrowUp");
+              best = Math.min(best, time("ArrowDown"));
             }
-          }
-          return times;""")
-        best, first, name = max(times)
-        # Other programs may have run meanwhile: what counts is the best of a few.
-        print(f"{len(times)} steps: median {statistics.median(t[1] for t in times):.1f} ms,"
-              f" worst {max(t[1] for t in times):.1f} ms at the first try,"
-              f" {best:.1f} ms at the best ({name})")
+            if (best > worst[0]) worst = [best, name];
+          });
+          return worst;""")
+        print(f"at most {best:.1f} ms ({name})")
         assert best < 16
 
 
 def check_media():
-    """Paper gets a table of all steps; reduced motion means none."""
-    with Browser() as browser:
-        browser.prefer(reduced_motion="reduce")
-        browser.open()
-        moving = browser.wait_js("""
+    """Paper gets a table of all steps; reduced motion means none; a recording or a
+    walk that is missing is said."""
+    with Browser("#ex2-stall") as browser:
+        assert browser.wait("""
           let moving = 0;
-          await eachStep(() => { moving += document.getAnimations().length; });
-          return moving;""")
-        assert moving == 0, moving
-        browser.keys("2")
-        browser.js("dispatchEvent(new Event('beforeprint'))")
-        browser.prefer("print")
+          await eachFrame(() => { moving += document.getAnimations().length; });
+          return moving;""") == 0
+        browser.show("#ex2-stall", medium="print")
         rows, steps, visible = browser.js("""
-          return [document.querySelectorAll("#paper tr:has(td)").length,
-            replay.scenes[1].steps.length, [...document.body.children]
-              .filter(part => part.checkVisibility()).map(part => part.id)]""")
+          dispatchEvent(new Event("beforeprint"));
+          return [all("#paper tr:has(td)").length, view.frames.length,
+            [...document.body.children].filter(part => part.checkVisibility()).map(part => part.id)]""")
         assert rows == steps and visible == ["paper"], (rows, steps, visible)
-
-
-def check_missing():
-    """A recording that is missing costs its scene only."""
     with tempfile.TemporaryDirectory(prefix="replay-page.") as folder:
         copy = pathlib.Path(folder) / "replay"
-        shutil.copytree(PAGE, copy)
-        (copy / "recordings/ex2-stall.js").unlink()
-        with Browser(copy) as browser:
-            browser.open("#ex3-long/2")
-            assert browser.at() == "ex3-long/2"
-            browser.keys("2")
-            assert browser.at().endswith("/1")
-            assert "ex2-stall" not in browser.js("return replay.scenes.map(s => s.id)")
-        for recording in (copy / "recordings").iterdir():
-            recording.unlink()
-        with Browser(copy) as browser:
-            browser.open()
-            assert "no recordings" in browser.js("return document.body.innerText")
-            browser.keys(Keys.ARROW_RIGHT, "2", "d", "?")
+        shutil.copytree(PAGE, copy, ignore=shutil.ignore_patterns("play", "ex2-stall.js"))
+        with Browser("#ex3-long/2", copy / "index.html") as browser:
+            browser.is_at("ex3-long/2")
+            assert "ex2-stall" not in browser.js("return views().join()")
+            browser.wait("location.hash = 'play-ex3'; await wait(300)")
+            assert "run make record-play" in browser.js("return document.body.innerText")
+        shutil.rmtree(copy / "recordings")
+        with Browser("", copy / "index.html") as browser:
+            browser.keys(Keys.ARROW_RIGHT, "2", "d")
+            assert "run make record" in browser.js("return document.body.innerText")
             assert not [e for e in browser.errors() if "ERR_FILE_NOT_FOUND" not in e]
-
-
-def picture(name):
-    """The picture of README.md: the broken variant, where both sides wait."""
-    with Browser() as browser:
-        browser.prefer(color_scheme="light", reduced_motion="reduce")
-        browser.open("#ex4-broken/99999")
-        browser.driver.save_screenshot(name)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["picture"]:
-        picture(sys.argv[2])
+        with Browser("#ex4-broken/99999") as shown:
+            shown.driver.save_screenshot(sys.argv[2])
     elif len(sys.argv) == 2 and "check_" + sys.argv[1] in globals():
         globals()["check_" + sys.argv[1]]()
     else:
