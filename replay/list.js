@@ -1,4 +1,4 @@
-/* Replay: the pairs and the walks of the list; the scenes are those that are loaded. */
+/* Replay: the list of all that can be opened. The scenes are those that are loaded. */
 "use strict";
 
 const PAIRS = [
@@ -10,47 +10,41 @@ const PAIRS = [
   ["f-plain", "f-cork", "Three requests: Nagle's algorithm and TCP_CORK"],
   ["f-nodelay", "f-cork", "Three requests: TCP_NODELAY and TCP_CORK"],
 ];
-const WALKS = [
-  ["ex2", "Example 2"], ["ex3", "Example 3"], ["ex4", "Example 4"],
-  ["ex4-broken", "Example 4 without its receive loop"],
-];
+const WALKS = [["ex2", "Example 2"], ["ex3", "Example 3"], ["ex4", "Example 4"],
+  ["ex4-broken", "Example 4 without its receive loop"]];
 
-function programName({ program, change, pair }) {
-  const [, example] = /^ex(\d)/.exec(program) || [];
-  return (pair ? "yours" : example ? `example ${example}` : program) + (change ? ", changed" : "");
-}
+const findScene = id => replay.scenes.find(scene => scene.id === id);
 
-/* All that can be opened, in the order of the list. */
 function listEntries() {
-  const { scenes } = replay, find = id => scenes.find(scene => scene.id === id);
-  const mine = scenes.filter(scene => scene.pair && find(scene.pair));
-  if (mine.length) return mine.map(scene => ({ id: `${scene.id}+${scene.pair}`, title: scene.title, kind: "mine" }));
+  const mine = replay.scenes.filter(scene => scene.pair && findScene(scene.pair));
+  if (mine.length) return mine.map(({ id, pair, title }) => ({ id: `${id}+${pair}`, title, kind: "mine" }));
   return [
-    ...scenes.map(({ id, title }) => ({ id, title, kind: "scene" })),
-    ...PAIRS.filter(([left, right]) => find(left) && find(right))
+    ...replay.scenes.map(({ id, title }) => ({ id, title, kind: "scene" })),
+    ...PAIRS.filter(([left, right]) => findScene(left) && findScene(right))
       .map(([left, right, title]) => ({ id: `${left}+${right}`, title, kind: "pair" })),
-    ...(scenes.length ? WALKS : []).map(([name, title]) => ({ id: "play-" + name, title, kind: "walk" })),
+    ...(replay.scenes.length ? WALKS : []).map(([name, title]) => ({ id: "play-" + name, title, kind: "walk" })),
   ];
 }
 
-function listHtml(entries) {
-  const find = id => replay.scenes.find(scene => scene.id === id);
-  const link = ({ id, title, kind }, k) => {
-    const runs = id.split("+").map(find), digit = k < 10 ? `<kbd>${(k + 1) % 10}</kbd>` : "";
-    if (kind === "mine") {
-      const { text, frame } = difference(runs.map(prepare), framesOfTwo(runs));
-      return `<li class="${runs[0].good ? "good" : "bad"}">${digit}<a href="#${id}">${runs[0].good ? "✓" : "✗"} ${safe(title)}</a>` +
-        `<p>${safe(runs[0].ending)}</p><p>First difference: <a href="#${id}/${frame + 1}">${safe(text)}</a></p></li>`;
-    }
-    return `<li>${digit}<a href="#${id}">${safe(title)}</a>` +
-      (kind === "scene" ? ` <span>${safe(programName(runs[0]))}</span>` : "") + "</li>";
-  };
+/* A run of a student: how it ended, and where it differs from the kit's. */
+function listMine(id, title) {
+  const runs = id.split("+").map(findScene), { text, frame } = difference(runs.map(prepare), framesOfTwo(runs));
+  const [{ good, ending }] = runs;
+  return `<a class="${good ? "good" : "bad"}" href="#${id}">${good ? "✓" : "✗"} ${safe(title)}</a>` +
+    `<p>${safe(ending)}</p><p>First difference: <a href="#${id}/${frame + 1}">${safe(text)}</a></p>`;
+}
+
+function listHtml() {
+  const entries = listEntries(), notes = new Set(replay.scenes.flatMap(scene => scene.notes || []));
+  const link = ({ id, title, kind }, k) => `<li>${k < 10 ? `<kbd>${(k + 1) % 10}</kbd>` : ""}` +
+    (kind === "mine" ? listMine(id, title) : `<a href="#${id}">${safe(title)}</a>`) +
+    (kind === "scene" ? ` <span>${nameOf({ program: safe(findScene(id).program) })}</span></li>` : "</li>");
   const part = (kind, title, text) => {
     const items = entries.map((entry, k) => entry.kind === kind ? link(entry, k) : "").join("");
     return items && `<section class="${kind}"><h2>${title}</h2><p>${text}</p><ol>${items}</ol></section>`;
   };
-  const notes = new Set(entries.some(entry => entry.kind === "mine") ? replay.scenes.flatMap(scene => scene.notes || []) : []);
-  return part("mine", "Your program, beside the kit's", ["Left yours, right the kit's: the same clients.", ...notes].map(safe).join(" ")) +
+  return part("mine", "Your program, beside the kit's",
+    ["Left yours, right the kit's: the same clients.", ...notes].map(safe).join(" ")) +
     part("scene", "One run", "A program and its clients, one system call at a time.") +
     part("pair", "Two runs side by side", "The same clients, two programs.") +
     part("walk", "You are the clients", "You choose what A and B do, and see what the program does.");

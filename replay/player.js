@@ -34,7 +34,7 @@ function prepare(run) {
 /* Opening a view -------------------------------------------------------------- */
 
 function openRuns(id) {
-  const runs = id.split("+").map(name => replay.scenes.find(scene => scene.id === name));
+  const runs = id.split("+").map(findScene);
   if (runs.length > 2 || !runs.every(Boolean)) return false;
   runs.forEach(prepare);
   if (runs.length === 1) return { id, title: runs[0].title, runs, frames: framesOfOne(runs[0]) };
@@ -51,32 +51,36 @@ function viewOfPath(walk, path) {
     frames: framesOfOne(run), walk };
 }
 
+function sideHtml(run, other) {
+  const change = !other && changeInWords(readChange(run.change)), name = safe(nameOf(run));
+  return `<article class="side ${["", "one"][run.clients.length] || "two"}"><p class="sentence" role="status"></p>` +
+    `<section class="program"><h2 class="file">${other ? `<strong>${safe(nameOf(run, other))}</strong> ` : ""}` +
+    `${safe(run.file)}${change ? ` <b>changed: ${change}</b>` : ""}</h2>` +
+    `<div class="code" tabindex="0" role="region" aria-label="Source code of ${name}">${listing(run)}</div></section>` +
+    `<div class="picture"></div><p class="wait"></p><ol class="calls" reversed aria-label="Calls so far of ${name}"></ol></article>`;
+}
+
+function marksHtml({ runs, frames }) {
+  const mark = (frame, k, side) => {
+    const step = runs[side].steps[frame[side].k], p = k / Math.max(frames.length - 1, 1);
+    return frame[side].moved && isEvent(step) ? `<i class="${step.kind} ${runs.length > 1 ? "side" + side : ""}" ` +
+      `data-k="${k}" style="--p:${p};${hue(step.client)}"></i>` : "";
+  };
+  return frames.flatMap((frame, k) => frame.map((_, side) => mark(frame, k, side))).join("") + "<b></b>";
+}
+
 function openView(next, frame = 0) {
-  const isSame = view && next.walk && view.walk === next.walk; // the source stays
+  const isSame = view && next.walk && view.walk === next.walk, [left, right] = next.runs; // the source stays
   view = next;
-  document.body.className = next.walk ? "play" : next.runs.length === 2 ? "pair" : "";
-  if (!isSame) $("sides").innerHTML = next.runs.map(run => `<article class="side ${["", "one"][run.clients.length] || "two"}">` +
-    `<p class="sentence" role="status"></p><section class="program"><h2 class="file"></h2>` +
-    `<div class="code" tabindex="0" role="region" aria-label="Source code of ${safe(programName(run))}">${listing(run)}</div>` +
-    `</section><div class="picture"></div><p class="wait"></p>` +
-    `<ol class="calls" reversed aria-label="Calls so far of ${safe(programName(run))}"></ol></article>`).join("");
-  [...$("sides").children].forEach((side, n) => {
-    side.rows = [...side.querySelectorAll(".row:not(.out)")];
-    const run = next.runs[n], change = changeInWords(side.querySelector(".code")), other = next.runs[1 - n];
-    side.querySelector(".file").innerHTML = other ? `<strong>${safe(nameOf(run, other))}</strong> ${safe(run.file)}` :
-      safe(run.file) + (change && ` <b>changed: ${change}</b>`);
-  });
+  document.body.className = next.walk ? "play" : right ? "pair" : "";
+  if (!isSame) $("sides").innerHTML = right ? sideHtml(left, right) + sideHtml(right, left) : sideHtml(left);
+  for (const side of $("sides").children) side.rows = [...side.querySelectorAll(".row:not(.out)")];
   $("title").textContent = next.title;
   document.title = `${next.title} · Replay`;
   $("walks").innerHTML = !next.walk ? "" : WALKS.map(([name, title]) =>
     `<a href="#play-${name}" aria-current="${next.walk.id === "play-" + name}">${safe(title)}</a>`).join("");
   $("scrubber").max = next.frames.length;
-  const mark = (k, frame, side) => {
-    const step = next.runs[side].steps[frame[side].k], p = k / Math.max(next.frames.length - 1, 1);
-    return frame[side].moved && isEvent(step) ? `<i class="${step.kind} ${next.runs.length > 1 ? "side" + side : ""}" ` +
-      `data-k="${k}" style="--p:${p};${hue(step.client)}"></i>` : "";
-  };
-  $("marks").innerHTML = next.frames.map((frame, k) => frame.map((_, side) => mark(k, frame, side)).join("")).join("") + "<b></b>";
+  $("marks").innerHTML = marksHtml(next);
   show(frame);
 }
 
@@ -84,34 +88,36 @@ function showList() {
   view = null;
   document.body.className = "list";
   document.title = "Replay";
-  $("list").innerHTML = listHtml(listEntries()) || "<p>There are no recordings: run make record.</p>";
+  $("list").innerHTML = listHtml() || "<p>There are no recordings: run make record.</p>";
 }
 
 /* Showing a frame --------------------------------------------------------------- */
 
 function showSide(side, n) {
-  const run = view.runs[n], { k, moved } = view.frames[at][n], step = run.steps[k];
-  const isHidden = asking && moved && Boolean(step.call), drawn = view.frames[at - isHidden][n], now = drawn.k, part = name => side.querySelector("." + name);
-  const isTurn = Boolean(run.stops) && !isHidden && stopAt(run, k) >= 0;
+  const run = view.runs[n], { k, moved } = view.frames[at][n], step = run.steps[k], { rows } = side;
+  const isHidden = asking && moved && Boolean(step.call), drawn = view.frames[at - isHidden][n];
+  const isTurn = Boolean(run.stops) && !isHidden && stopAt(run, k) >= 0, isLast = k === run.steps.length - 1;
   const sentence = isHidden ? `What does ${step.call.fn} do here? Say it, then press →.` : step.sentence;
+  const part = name => side.querySelector("." + name), bold = /(?<![\w&#])\d+(,\d{3})*(?![\w;])/g;
   side.classList.toggle("idle", !moved);
-  part("sentence").innerHTML = `<span>${safe(sentence).replace(/(?<![\w&#])\d+(,\d{3})*(?![\w;])/g, "<b>$&</b>")}` +
-    (isTurn ? ` <strong>${run.goesOn || k < run.steps.length - 1 ? "Your turn." : "Nothing is left to do."}</strong></span>` : "</span>");
+  part("sentence").innerHTML = `<span>${safe(sentence).replace(bold, "<b>$&</b>")}` +
+    (isTurn ? ` <strong>${isLast && !run.goesOn ? "Nothing is left to do." : "Your turn."}</strong></span>` : "</span>");
   part("sentence").classList.toggle("long", sentence.length > 88);
-  part("picture").innerHTML = picture(run, drawn, step.line, { withChart: !view.walk && (view.runs.length === 1 || run.clients.length === 1),
+  part("picture").innerHTML = picture(run, drawn, step.line, {
+    withChart: !run.stops && (view.runs.length === 1 || run.clients.length === 1),
     choices: run.stops && (name => isTurn ? choiceButtons(run, k, name) : "") });
-  part("wait").innerHTML = waitLine(run, now);
+  part("wait").innerHTML = waitLine(run, drawn.k);
   part("calls").innerHTML = callList(run, k, isHidden);
-  const { rows } = side;
-  for (const old of side.now || []) old.classList.remove("now");
+  for (const row of side.now || []) row.classList.remove("now");
   if (side.result) side.result.remove();
-  const last = statementEnd(run.source, step.line), isAsleep = /^asleep/.test(run.states[now].process.status);
+  const last = statementEnd(run.source, step.line), isAsleep = /^asleep/.test(run.states[drawn.k].process.status);
   side.now = rows.slice(step.line - 1, last);
-  for (const element of side.now) element.classList.add("now");
+  for (const row of side.now) row.classList.add("now");
   const result = isHidden ? "= ?" : step.kind === "call" ? step.call.result : isAsleep ? "asleep" : "";
-  if (result) rows[last - 1].lastChild.insertAdjacentHTML("beforeend",
-    `<strong class="result ${result === "asleep" ? "asleep" : ""}">${safe(result)}</strong>`);
-  side.result = result && rows[last - 1].lastChild.lastChild;
+  side.result = document.createElement("strong");
+  side.result.className = `result ${result === "asleep" ? "asleep" : ""}`;
+  side.result.textContent = result;
+  if (result) rows[last - 1].lastChild.append(side.result);
   scrollCode(part("code"), rows, run, step.line);
 }
 

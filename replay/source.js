@@ -85,8 +85,7 @@ function scrollCode(code, rows, { functions, source }, line) {
 }
 
 /* How a changed program differs from its file, in words. */
-function changeInWords(code) {
-  const lines = (kind, words) => [code.querySelectorAll(kind).length].filter(Boolean)
-    .map(n => `${n} line${n > 1 ? "s" : ""} ${words}`);
-  return [...lines(".out", "taken out (−)"), ...lines(".put", "put in (±)")].join(", ");
+function changeInWords({ out, put }) {
+  const lines = (n, words) => n ? [`${n} line${n > 1 ? "s" : ""} ${words}`] : [];
+  return [...lines([...out.values()].flat().length, "taken out (−)"), ...lines(put.size, "put in (±)")].join(", ");
 }
