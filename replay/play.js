@@ -71,9 +71,9 @@ function pathHtml(run, k) {
 
 function questionsHtml(run) {
   const items = run.questions.map(({ text, programs, way }, n) => {
-    const names = programs.map(name => (WALKS.find(([id]) => id === name) || [name, name])[1].replace("Example", "example"));
-    return `<li><i>${done[run.id].has(n) ? "✓" : "?"}</i><span>${safe(text)} <small>${safe(names.join(", "))}</small></span>` +
-      `<button data-way="${n}" title="${safe(names[0])}">${way ? "show one way" : "go there"}</button></li>`;
+    const names = programs.map(name => WALKS.find(([id]) => id === name)[1].replace("Example", "example")).join(", ");
+    return `<li><i>${done[run.id].has(n) ? "✓" : "?"}</i><span>${safe(text)} <small>${safe(names)}</small></span>` +
+      (names ? `<button data-way="${n}" title="${safe(names)}">${way ? "show one way" : "go there"}</button></li>` : "</li>");
   });
   return `<h2>Can you…</h2><ol>${items.join("")}</ol>`;
 }

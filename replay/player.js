@@ -47,7 +47,7 @@ function openRuns(id) {
 
 function viewOfPath(walk, path) {
   const run = runAlong(walk, path);
-  return { id: [walk.id, ...(path.length ? [run.path.join(".")] : [])].join(":"), title: walk.title, runs: [run],
+  return { id: [walk.id, ...(path.length ? [run.path.join(".")] : [])].join(":"), title: "You are the clients", runs: [run],
     frames: framesOfOne(run), walk };
 }
 
@@ -87,7 +87,7 @@ function openView(next, frame = 0) {
 function showList() {
   view = null;
   document.body.className = "list";
-  document.title = "Replay";
+  $("title").textContent = document.title = "Replay";
   $("list").innerHTML = listHtml() || "<p>There are no recordings: run make record.</p>";
 }
 

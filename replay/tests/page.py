@@ -233,10 +233,10 @@ def check_layout():
         if (fixed && root.scrollHeight > innerHeight) fault(root, "scrolls");
         const page = {left: 0, top: 0, right: innerWidth, bottom: fixed ? innerHeight : root.scrollHeight};
         const solid = all(`header, .sentence, .program, .process, .wait, .calls, .socket, .client:not(h2, i),
-          figure, #questions, #path` + (fixed ? ", footer" : "")).filter(e => e.checkVisibility());
-        solid.forEach((a, i) => {
-          if (!inside(box(a), page)) fault(a, "is outside");
-          for (const b of solid.slice(i + 1)) if (!apart(box(a), box(b))) fault(a, "is over " + b.className + b.id);
+          figure, #questions, #path` + (fixed ? ", footer" : "")).filter(e => e.checkVisibility()).map(e => [e, box(e)]);
+        solid.forEach(([a, at], i) => {
+          if (!inside(at, page)) fault(a, "is outside");
+          for (const [b, over] of solid.slice(i + 1)) if (!apart(at, over)) fault(a, "is over " + b.className + b.id);
         });
         for (const side of all(".side"))
           for (const part of side.querySelectorAll(".socket, figure, .entry"))
@@ -404,6 +404,18 @@ def check_clients():
         browser.keys(Keys.END)
         browser.wait("await wait(200)")
         assert browser.js("return location.hash").startswith("#play-ex2:" + ".".join(map(str, way)))
+        # A situation counts once, although two ways lead to it.
+        twice = browser.js("""
+          const ways = [[0, []]], found = {}, all = view.walk.situations;
+          for (const [at, way] of ways) {
+            if (found[at]) return [found[at], way];
+            found[at] = way.join(".");
+            all[at].forEach((choice, n) => ways.push([choice[3], [...way, n]]));
+          }""")
+        counts = [browser.wait(f"await go('play-ex2:{'.'.join(map(str, way))}/999');"
+                               "return seen[view.walk.id].size")
+                  for way in (twice[0].split("."), twice[1], [])]
+        assert counts[0] == counts[1] == counts[2] and twice[0], (twice, counts)
         # Predict: the choice is made, the next call is shown without its result.
         browser.click("#again")
         browser.keys("p")
