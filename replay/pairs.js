@@ -51,17 +51,18 @@ const turnOf = token => token ? token.step.turn : Infinity;
 const MATTERS = /^(accept|recv|send|wait|close|shutdown|epoll_ctl|setsockopt|listen|bind|exit)/;
 
 /* What can be compared: no numbers of descriptors or bytes, and all recv or send
-   that follow each other and succeed are one. */
-function tokens({ steps }, from) {
+   that follow each other and succeed are one. poll and select need no epoll_ctl. */
+function tokens({ steps }, from, hasEpoll) {
   const list = [];
   steps.forEach((step, k) => {
     const { call, turn } = step;
-    if (!call || k < from || !MATTERS.test(roleOf(call)) && step.kind !== "sleep") return;
+    if (!call || k < from || call.fn === "epoll_ctl" && !hasEpoll) return;
+    if (!MATTERS.test(roleOf(call)) && step.kind !== "sleep") return;
     const { fn, on, text, result = "" } = call, isMask = /^(epoll_ctl|setsockopt)$/.test(fn), before = list.at(-1);
     const outcome = step.kind === "sleep" ? "asleep" : isMask ? text.replace(/\d+/g, "") :
       result.startsWith("= -1") || result === "= 0" ? result :
         (call.events || []).map(([, mask]) => mask.replace(/E?POLL/g, "")).sort().join();
-    const id = [turn, roleOf(call), on, outcome].join("/"), isSame = before && before.id === id;
+    const id = [turn, roleOf(call), roleOf(call) === "wait" || on, outcome].join("/"), isSame = before && before.id === id;
     const isAgain = before && before.step.call.fn === fn && before.step.call.on === on;
     if (!isSame || !/^(recv|send)/.test(roleOf(call))) list.push({ id, k, step, outcome, isMask, isAgain });
   });
@@ -81,20 +82,24 @@ function otherBytes(scenes, frames, names) {
 
 function difference(scenes, frames) {
   const names = scenes.map((scene, side) => nameOf(scene, scenes[1 - side])), from = starts(scenes);
-  const [left, right] = scenes.map((scene, side) => tokens(scene, from[side]));
+  const hasEpoll = scenes.every(scene => scene.steps.some(step => step.call?.fn === "epoll_ctl"));
+  const [left, right] = scenes.map((scene, side) => tokens(scene, from[side], hasEpoll));
   const n = left.findIndex((token, k) => token.id !== right[k]?.id), at = n < 0 ? left.length : n;
   const first = [left[at], right[at]], turn = Math.min(...first.map(turnOf));
   if (turn === Infinity) return otherBytes(scenes, frames, names);
-  const [a, b] = first.map(token => token && !token.isMask && token.step.call), isSame = a && b && a.fn === b.fn && a.on === b.on;
-  const word = (token, name) => {
-    if (turnOf(token) > turn) return `${name} makes no call`;
+  const [a, b] = first.map(token => token && !token.isMask && token.step.call);
+  const isWait = a && roleOf(a) === "wait", isSame = a && b && roleOf(a) === roleOf(b) && (isWait || a.on === b.on);
+  const word = (token, side) => {
+    const name = names[side], { steps, states } = scenes[side];
+    const { status } = states[steps.findLastIndex(step => step.turn <= turn)].process;
+    if (turnOf(token) > turn) return name + ({ ended: " has ended", spins: " never sleeps" }[status] || " makes no call");
     const { fn, text, result = "" } = token.step.call;
     if (token.outcome === "asleep") return `${name} sleeps in ${fn}`;
-    if (isSame && roleOf(a) === "wait") return `${name} wakes up: ${result.replace(/^= \d+:? ?/, "") || "no event"}`;
+    if (isSame && isWait) return `${name} wakes up: ${result.replace(/^= \d+:? ?/, "") || "no event"}`;
     if (isSame) return `in ${name}, ${fn} returns ${result.slice(2)}`;
     return `${name} calls ${token.isMask ? text : fn}${token.isAgain && !token.isMask ? " again" : ""}`;
   };
-  const words = first.map((token, side) => word(token, names[side]));
+  const words = first.map(word);
   if (scenes[0].pair) words.reverse(); // the kit's first
   return { text: words.join("; ") + ".", frame: frames.findIndex(frame =>
     frame.some((s, side) => s.moved && turnOf(first[side]) === turn && s.k === first[side].k)) };
