@@ -6,10 +6,18 @@ NEEDS_replay = $(NEEDS_practice) chromium chromedriver selenium axe-core
 
 #: make record       record the scenes of the replay again, from the programs
 #: make replay4      see your own mine/ex4/server.c beside the kit's (replay1 to replay6)
+#: make record-play  record again what the page plays where you are the clients
 #: make watch4       see the calls of ./ex4 live, one at a time (PACE=0.5: seconds)
 
 record:
 	replay/record.py
+
+record-play:
+	replay/walk.py
+
+# Whatever follows is the same on each way to a situation: some minutes.
+check-play:
+	replay/walk.py --check 0
 
 replay/picture.png: replay/index.html replay/recordings/ex4-broken.js
 	replay/tests/page.py picture $@
@@ -39,5 +47,5 @@ $(NUMBERS:%=watch%): watch%: ex%
 # An old name.
 check-replay: test-replay
 
-.PHONY: record update-recordings update-notes test-replay check-replay zoo \
+.PHONY: record record-play check-play update-recordings update-notes test-replay check-replay zoo \
         $(NUMBERS:%=watch%) $(NUMBERS:%=replay%)

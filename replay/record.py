@@ -103,6 +103,8 @@ def run(directory, **job):
                 return json.load(file)
         if re.search(r"During startup|Errno (1|38)\] pidfd", told):
             raise Impossible("ptrace or pidfd_getfd is not permitted here")
+        if re.search("scripting is not supported|has no attribute", told):
+            raise Impossible("this gdb is older than gdb 10, or has no Python")
         if "too slow" not in told:
             break
     raise Wrong(f"{job['scene']}, try {attempt + 1}: {told}")
@@ -204,8 +206,8 @@ def script(recording, add="replay.add"):
         ",\n".join(map(compact, recording["steps"])) + "\n]});\n"
 
 
-def load(path):
-    return json.loads(read(path)[len("replay.add("):-len(");\n")])
+def load(path, add="replay.add"):
+    return json.loads(read(path)[len(add + "("):-len(");\n")])
 
 
 def stored(name):

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""walk.py [--compare N] [PROGRAM...]: records all orders in which two clients
-can act, breadth first, and writes play/PROGRAM.js. README.md has its format.
+"""walk.py [--check N] [PROGRAM...]: records all orders in which two clients can
+act, breadth first, and writes play/PROGRAM.js. README.md has its format.
 
 Each way is run from the start. Situations that are equal in process, epoll's
-list, sockets, clients and in who waits for whom are the same one. --compare
-proves it: it takes other ways to N situations (0: to all), and compares all that
-can follow with what is stored.
+list, sockets, clients and in who waits for whom are the same one. --check proves
+it: it takes N other ways to situations (0: all other ways), and compares all
+that can follow with what is stored.
 """
 import json
 import os
@@ -93,6 +93,12 @@ def key(state):
     return json.dumps([state[part] for part in PARTS])
 
 
+def after(state, steps):
+    for step in steps:
+        state = {**state, **step["state"]}
+    return state
+
+
 class Walk:
     """ways: of each situation, the first way to it. others: further ones."""
 
@@ -102,13 +108,14 @@ class Walk:
         self.start, self.found, self.ways, self.others = [], {}, [], []
         self.situations, self.states = [], []
 
-    def place(self, state, way):
+    def place(self, state, way, new=True):
         """The number of a situation; a new one if it was not known."""
         if key(state) not in self.found:
             self.found[key(state)] = len(self.ways)
             self.ways.append(way)
             self.states.append(state)
-            self.situations.append([])
+            if new:
+                self.situations.append([])
         elif way != self.ways[self.found[key(state)]]:
             self.others.append((self.found[key(state)], way))
         return self.found[key(state)]
@@ -131,18 +138,43 @@ class Walk:
                     [who, action, steps, self.place(state, job[2])])
             level = range(known, len(self.ways))
 
-    def compare(self, count):
-        """Takes other ways. Returns how many continuations it has compared."""
-        step = max(1, len(self.others) // count) if count else 1
-        chosen = self.others[::step][:count or None]
-        jobs = [((self.directory, self.name, way + [tuple(choice[:2])]), choice)
-                for place, way in chosen for choice in self.situations[place]]
-        for (job, choice), (steps, state) in zip(jobs, record.side_by_side(
-                [job for job, _ in jobs], run)):
+    def load(self):
+        """What is stored, as record() leaves it."""
+        stored = record.load(f"{record.HERE}/play/{self.name}.js",
+                             "replay.addWalk")
+        original, text = record.sources(scenes.WALKS[self.name])
+        if sentences.code(stored["source"]) != sentences.code(text.split("\n")):
+            raise record.Wrong(f"{self.name}: {stored['file']} has changed since"
+                               " the recording (make record-play)")
+        steps = [dict(step, state={part: stored["parts"][n] for part, n in
+                                   step["state"].items()})
+                 for step in stored["steps"]]
+        self.situations = [
+            [[who, action, [steps[n] for n in taken], place]
+             for who, action, taken, place in choices]
+            for choices in stored["situations"]]
+        self.states = [after({}, [steps[n] for n in stored["start"]])]
+        self.ways, self.found = [[]], {key(self.states[0]): 0}
+        for n, choices in enumerate(self.situations):
+            for who, action, taken, _ in choices:
+                self.place(after(self.states[n], taken),
+                           [*self.ways[n], (who, action)], False)
+
+    def check(self, count):
+        """Takes other ways. Returns how many, and how many continuations were
+        the same."""
+        chosen = self.others[::max(1, len(self.others) // (count or 1 << 30))]
+        chosen = chosen[:count or None]
+        pairs = [((self.directory, self.name, [*way, tuple(choice[:2])]), choice)
+                 for place, way in chosen for choice in self.situations[place]]
+        ran = record.side_by_side([job for job, _ in pairs], run)
+        for (job, choice), (steps, state) in zip(pairs, ran):
+            for step in steps:
+                del step["met"]
             if steps != choice[2] or self.found.get(key(state)) != choice[3]:
                 raise record.Wrong(f"{self.name}: after {job[2]}, it is not as"
                                    f" after {self.ways[choice[3]]}")
-        return len(chosen), len(jobs)
+        return len(chosen), len(pairs)
 
     def questions(self, every):
         for text in QUESTIONS:
@@ -198,32 +230,28 @@ class Walk:
 def main():
     if "REPLAY_NAMESPACE" not in os.environ:
         record.enter_namespace()
-    arguments = iter(sys.argv[1:])
-    names, count = [], None
-    for argument in arguments:
-        if argument == "--compare":
-            count = int(next(arguments))
-        else:
-            names.append(argument)
+    names, count = sys.argv[1:], None
+    if names[:1] == ["--check"]:
+        count, names = int(names[1]), names[2:]
     with tempfile.TemporaryDirectory() as top:
         every = []
         for name in names or scenes.WALKS:
-            directory = f"{top}/{name}"
-            os.mkdir(directory)
-            scene = scenes.WALKS[name]
-            record.build(directory, record.sources(scene)[1], directory)
-            every.append(Walk(name, directory))
-            every[-1].record()
-            print(f"{name}: {len(every[-1].ways)} situations,"
-                  f" {sum(map(len, every[-1].situations))} transitions", flush=True)
+            walk = Walk(name, f"{top}/{name}")
+            os.mkdir(walk.directory)
+            record.build(walk.directory, record.sources(scenes.WALKS[name])[1],
+                         walk.directory)
+            every.append(walk)
             if count is not None:
-                print("{}: {} other ways, {} continuations are the same".format(
-                    name, *every[-1].compare(count)), flush=True)
+                walk.load()
+                print("{}: {} other ways, and {} continuations are the same".format(
+                    name, *walk.check(count)), flush=True)
+                continue
+            walk.record()
+            print(f"{name}: {len(walk.ways)} situations,"
+                  f" {sum(map(len, walk.situations))} transitions", flush=True)
         for walk in every if count is None else []:
-            path = f"{record.HERE}/play/{walk.name}.js"
             text = record.script(walk.shared(every), "replay.addWalk")
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "w") as file:
+            with open(f"{record.HERE}/play/{walk.name}.js", "w") as file:
                 file.write(text)
             print(f"{walk.name}: {len(text):,} bytes")
 

@@ -148,6 +148,15 @@ PYTHON
   [[ $output == *'4 of 4 as in zoo.md' ]]
 }
 
+@test "replay: what can follow in a situation is the same on each way to it: 10 ways" {
+  if [ ! -d "$top/replay/play" ]; then skip 'no play/ (make record-play)'; fi
+  run "$top/replay/walk.py" --check 5 ex2 ex4-broken
+  if [ "$status" -eq 77 ]; then skip "$output"; fi
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [ "$(grep -c '^ex.*: 5 other ways, and [1-9][0-9]* continuations are the same$' <<<"$output")" -eq 2 ]
+}
+
 @test "replay: a recording has less than 50 KB, and 15 to 120 steps" {
   recordings 'assert len(text) < 50_000 and 15 <= len(steps) <= 120, path'
 }
