@@ -107,6 +107,8 @@ def run(directory, **job):
             raise Impossible("this gdb is older than gdb 10, or has no Python")
         if "too slow" not in told:
             break
+    if job["mine"]:
+        told = told.strip().rsplit("\n", 1)[-1]
     raise Wrong(f"{job['scene']}, try {attempt + 1}: {told}")
 
 

@@ -98,7 +98,8 @@ class Stepper:
                     symbol.type.strip_typedefs().code in SHOWN_TYPES:
                 pairs += self.value(symbol.name, lambda: symbol.value(frame))
         shortage = gdb.lookup_static_symbol("shortage")
-        if shortage and shortage.value():
+        if shortage and shortage.type.code == gdb.TYPE_CODE_BOOL and \
+                shortage.value():
             pairs.append(["shortage", "true"])
         return pairs
 
