@@ -6,8 +6,9 @@ const seen = {};     // of each walk: the situations that were shown
 const done = {};     // of each walk: the questions that were answered
 
 function addWalk(walk) {
-  const whole = step => ({ ...step,
-    state: Object.fromEntries(Object.entries(step.state).map(([key, n]) => [key, walk.parts[n]])) });
+  walk.parts = walk.parts.map(part => Number.isInteger(part?.[0]) ? part.map(n => walk.rows[n]) : part);
+  const whole = ([n, state]) => ({ ...walk.texts[n],
+    state: Object.fromEntries(Object.entries(state).map(([key, n]) => [key, walk.parts[n]])) });
   walk.steps = walk.steps.map(whole);
   const sockets = walk.parts.filter(part => Array.isArray(part) && part[0]?.kind).map(list => list.filter(s => s.recv));
   walk.most = mostBytes(sockets.flat());

@@ -35,7 +35,7 @@ def three_bits(state, call):
 
 
 def unread_forever(state, call):
-    return "result" not in call and any(
+    return state["process"]["status"].startswith("asleep") and any(
         e["noNews"] and s["recv"]["bytes"] == 1976
         for e in (state["epoll"] or {"entries": []})["entries"]
         for s in state["sockets"] if s["fd"] == e["fd"] and "recv" in s)
@@ -146,9 +146,12 @@ class Walk:
         if sentences.code(stored["source"]) != sentences.code(text.split("\n")):
             raise record.Wrong(f"{self.name}: {stored['file']} has changed since"
                                " the recording (make record-play)")
-        steps = [dict(step, state={part: stored["parts"][n] for part, n in
-                                   step["state"].items()})
-                 for step in stored["steps"]]
+        parts = [[stored["rows"][n] for n in part] if part and
+                 isinstance(part, list) and isinstance(part[0], int) else part
+                 for part in stored["parts"]]
+        steps = [dict(stored["texts"][text], state={
+            part: parts[n] for part, n in state.items()})
+            for text, state in stored["steps"]]
         self.situations = [
             [[who, action, [steps[n] for n in taken], place]
              for who, action, taken, place in choices]
@@ -163,7 +166,8 @@ class Walk:
     def check(self, count):
         """Takes other ways. Returns how many, and how many continuations were
         the same."""
-        chosen = self.others[::max(1, len(self.others) // (count or 1 << 30))]
+        others = [o for o in self.others if self.situations[o[0]]]
+        chosen = others[::max(1, len(others) // (count or 1 << 30))]
         chosen = chosen[:count or None]
         pairs = [((self.directory, self.name, [*way, tuple(choice[:2])]), choice)
                  for place, way in chosen for choice in self.situations[place]]
@@ -196,16 +200,21 @@ class Walk:
         return None
 
     def shared(self, every):
-        """As play/NAME.js has it: each part and each step only once."""
-        parts, steps = {}, {}
+        """As play/NAME.js has it: each row, part, text and step only once."""
+        rows, parts, texts, steps = {}, {}, {}, {}
 
         def number(table, value):
             return table.setdefault(json.dumps(value), len(table))
 
         def share(step):
-            return number(steps, dict(step, state={
-                part: number(parts, value)
-                for part, value in step["state"].items()}))
+            state = {}
+            for part, value in step["state"].items():
+                if part in ("sockets", "clients"):
+                    value = [number(rows, row) for row in value]
+                state[part] = number(parts, value)
+            text = {key: value for key, value in step.items() if key not in
+                    ("state", "met")}
+            return number(steps, [number(texts, text), state, step["met"]])
         start = [share(step) for step in self.start]
         situations = [[[who, action, [share(s) for s in taken], place]
                        for who, action, taken, place in choices]
@@ -214,17 +223,18 @@ class Walk:
         steps = [json.loads(step) for step in steps]
         for question in questions:
             question["steps"] = [n for n, step in enumerate(steps)
-                                 if question["text"] in step["met"]]
-        for step in steps:
-            del step["met"]
+                                 if question["text"] in step[2]]
         scene = scenes.WALKS[self.name]
         own, base = scenes.FILES[scene["program"]]
         return dict(
             id="play-" + self.name, title=scene["title"],
             program=scene["program"], file=own,
             **record.about_source(own, base, *record.sources(scene)),
-            clients=["A", "B"], parts=[json.loads(part) for part in parts],
-            start=start, situations=situations, questions=questions, steps=steps)
+            clients=["A", "B"], rows=list(map(json.loads, rows)),
+            parts=list(map(json.loads, parts)),
+            texts=list(map(json.loads, texts)), start=start,
+            situations=situations, questions=questions,
+            steps=[step[:2] for step in steps])
 
 
 def main():
