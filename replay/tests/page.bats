@@ -6,7 +6,7 @@ page() {
   for python in python3 /usr/bin/python3; do
     if "$python" -c 'import selenium' 2>/dev/null; then break; fi
   done
-  run timeout 300 "$python" "$BATS_TEST_DIRNAME/page.py" "$1"
+  run timeout 400 "$python" "$BATS_TEST_DIRNAME/page.py" "$1"
   if ((status == 77)); then skip "needs $missing"; fi
   echo "$output"
   return "$status"

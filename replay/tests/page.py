@@ -46,7 +46,7 @@ window.eachFrame = async visit => {
   }
 };
 """
-# Walks through all frames, and lists what overlaps or is cut off.
+# Lists what overlaps or is cut off in all frames, and in all situations of the walks.
 FAULTS = """
 const faults = [], fixed = innerWidth > innerHeight, root = document.documentElement;
 const box = e => e.getBoundingClientRect();
@@ -54,7 +54,7 @@ const inside = (a, b) =>
   a.left >= b.left - 1 && a.top >= b.top - 1 && a.right <= b.right + 1 && a.bottom <= b.bottom + 1;
 const apart = (a, b) =>
   a.right <= b.left + 1 || b.right <= a.left + 1 || a.bottom <= b.top + 1 || b.bottom <= a.top + 1;
-await eachFrame(name => {
+const look = name => {
   const fault = (e, text) => faults.push(`${name}: ${e.id || e.className || e.tagName} ${text}: ${e.innerText}`);
   if (root.scrollWidth > innerWidth) fault(root, "scrolls sideways");
   if (fixed && root.scrollHeight > innerHeight) fault(root, "scrolls");
@@ -75,7 +75,17 @@ await eachFrame(name => {
     if (!inside(box(part), box(socket))) fault(part, "is out of its socket");
   for (const part of all(".now, .result"))
     if (!inside(box(part), box(part.closest(".code")))) fault(part, "is out of sight");
-});
+};
+await eachFrame(look);
+for (const walk of root.className ? [] : Object.values(replay.walks)) { // once: dark is as wide as light
+  const ways = {0: []}, queue = [0];
+  for (const at of queue) walk.situations[at].forEach((choice, n) => {
+    if (ways[choice[3]]) return;
+    ways[choice[3]] = [...ways[at], n];
+    queue.push(choice[3]);
+  });
+  for (const way of Object.values(ways)) { openView(viewOfPath(walk, way), 9999); look(place()); }
+}
 return faults;"""
 
 try:
