@@ -5,13 +5,17 @@
 const seen = {};     // of each walk: the situations that were shown
 const done = {};     // of each walk: the questions that were answered
 
+/* Puts the shared rows, parts and texts together: see README.md. */
 function addWalk(walk) {
-  walk.parts = walk.parts.map(part => Number.isInteger(part?.[0]) ? part.map(n => walk.rows[n]) : part);
-  const whole = ([n, state]) => ({ ...walk.texts[n],
-    state: Object.fromEntries(Object.entries(state).map(([key, n]) => [key, walk.parts[n]])) });
-  walk.steps = walk.steps.map(whole);
-  const sockets = walk.parts.filter(part => Array.isArray(part) && part[0]?.kind).map(list => list.filter(s => s.recv));
-  walk.most = mostBytes(sockets.flat());
+  const parts = new Map(), rowsOf = n => walk.parts[n].map(row => walk.rows[row]);
+  const part = (name, n) => {
+    const key = name + n;
+    if (!parts.has(key)) parts.set(key, /^(sockets|clients)$/.test(name) ? rowsOf(n) : walk.parts[n]);
+    return [name, parts.get(key)];
+  };
+  walk.steps = walk.steps.map(([text, state]) => ({ ...walk.texts[text],
+    state: Object.fromEntries(Object.entries(state).map(([name, n]) => part(name, n))) }));
+  walk.most = mostBytes(walk.rows.filter(row => row.recv));
   replay.walks[walk.id] = walk;
   seen[walk.id] = new Set();
   done[walk.id] = new Set();

@@ -171,16 +171,18 @@ class Browser:
 
 
 def check_opens():
-    """The list within a second, with all recordings and own files only."""
+    """The list and a walk within a second, with all recordings and own files only."""
     with Browser() as browser:
         browser.driver.get_log("performance")
-        browser.show()
-        time = browser.js("return performance.getEntriesByType('navigation')[0].loadEventEnd")
+        for address in ("#play-ex4-broken", ""):
+            browser.show(address)
+            time = browser.js("return performance.getEntriesByType('navigation')[0].loadEventEnd")
+            print(f"{address} complete after {time:.0f} ms")
+            assert time < 1000 and bool(browser.js("return view")) == bool(address)
         stored = {path.stem for path in (PAGE / "recordings").glob("*.js")}
         assert stored == set(browser.js("return replay.scenes.map(s => s.id)"))
         links = browser.js("return all('#list a').map(a => a.hash.slice(1))")
-        print(f"complete after {time:.0f} ms, {len(links)} links")
-        assert time < 1000 and stored < set(links) and len(links) == len(set(links))
+        assert stored < set(links) and len(links) == len(set(links))
         browser.wait("await eachFrame(() => {})")
         for entry in browser.driver.get_log("performance"):
             if '"Network.requestWillBeSent"' in entry["message"]:
