@@ -77,7 +77,7 @@ function pathHtml(run, k) {
 function questionsHtml(run) {
   const items = run.questions.map(({ text, programs, way }, n) => {
     const names = programs.map(name => WALKS.find(([id]) => id === name)[1].replace("Example ", "")).join(", ")
-      .replace(/^\d/, "example $&");
+      .replace(/^\d/, "example $&").replace(/, (?=[^,]*$)/, " and ");
     return `<li><i>${done[run.id].has(n) ? "✓" : "?"}</i><span>${safe(text)} <small>${safe(names)}</small></span>` +
       (names ? `<button data-way="${n}" title="${safe(names)}">${way ? "show one way" : "go there"}</button></li>` : "</li>");
   });

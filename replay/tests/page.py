@@ -77,7 +77,8 @@ const look = name => {
     if (!inside(box(part), box(part.closest(".code")))) fault(part, "is out of sight");
 };
 await eachFrame(look);
-for (const walk of root.className ? [] : Object.values(replay.walks)) { // once: dark is as wide as light
+// Dark is as wide as light, and the large screen as the projector.
+for (const walk of root.className || innerWidth === 1920 ? [] : Object.values(replay.walks)) {
   const ways = {0: []}, queue = [0];
   for (const at of queue) walk.situations[at].forEach((choice, n) => {
     if (ways[choice[3]]) return;
