@@ -83,14 +83,25 @@ def run(job):
     for step in record.finish(ran["steps"], program, source, known, None):
         state, number = {**state, **step["state"]}, step["turn"]
         del step["calls"], step["turn"]
-        step["met"] = [text for text, met in QUESTIONS.items()
-                       if met(state, step.get("call", {}))]
         steps.append((number, step))
     return [s for n, s in steps if n == len(way)], state
 
 
-def key(state):
-    return json.dumps([state[part] for part in PARTS])
+def key(state, way):
+    """What makes a situation: all that is shown, and one thing that is not. recv
+    fails with another error for a client in the queue that has reset its
+    connection, if the client had ended its stream before."""
+    ended = [s["client"] for s in state["sockets"] if s.get("state") == "CLOSE"
+             and (s["client"], "end the stream") in way]
+    return json.dumps([[state[part] for part in PARTS], ended])
+
+
+def answers(state, steps):
+    """Each step, and the questions that it answers."""
+    for step in steps:
+        state = {**state, **step["state"]}
+        yield step, [text for text, met in QUESTIONS.items()
+                     if met(state, step.get("call", {}))]
 
 
 def after(state, steps):
@@ -110,15 +121,15 @@ class Walk:
 
     def place(self, state, way, new=True):
         """The number of a situation; a new one if it was not known."""
-        if key(state) not in self.found:
-            self.found[key(state)] = len(self.ways)
+        if key(state, way) not in self.found:
+            self.found[key(state, way)] = len(self.ways)
             self.ways.append(way)
             self.states.append(state)
             if new:
                 self.situations.append([])
-        elif way != self.ways[self.found[key(state)]]:
-            self.others.append((self.found[key(state)], way))
-        return self.found[key(state)]
+        elif way != self.ways[self.found[key(state, way)]]:
+            self.others.append((self.found[key(state, way)], way))
+        return self.found[key(state, way)]
 
     def jobs(self, situations):
         return [(self.directory, self.name, self.ways[n] + [choice])
@@ -156,8 +167,8 @@ class Walk:
             [[who, action, [steps[n] for n in taken], place]
              for who, action, taken, place in choices]
             for choices in stored["situations"]]
-        self.states = [after({}, [steps[n] for n in stored["start"]])]
-        self.ways, self.found = [[]], {key(self.states[0]): 0}
+        self.start = [steps[n] for n in stored["start"]]
+        self.place(after({}, self.start), [], False)
         for n, choices in enumerate(self.situations):
             for who, action, taken, _ in choices:
                 self.place(after(self.states[n], taken),
@@ -173,23 +184,24 @@ class Walk:
                  for place, way in chosen for choice in self.situations[place]]
         ran = record.side_by_side([job for job, _ in pairs], run)
         for (job, choice), (steps, state) in zip(pairs, ran):
-            for step in steps:
-                del step["met"]
-            if steps != choice[2] or self.found.get(key(state)) != choice[3]:
+            if steps != choice[2] or \
+                    self.found.get(key(state, job[2])) != choice[3]:
                 raise record.Wrong(f"{self.name}: after {job[2]}, it is not as"
                                    f" after {self.ways[choice[3]]}")
         return len(chosen), len(pairs)
 
     def questions(self, every):
         for text in QUESTIONS:
-            programs = [w.name for w in every if w.way(text) is not None]
+            programs = [name for name in scenes.WALKS for w in every
+                        if w.name == name and w.way(text) is not None]
             yield dict(text=text, programs=programs, way=self.way(text))
 
     def way(self, text):
         """The first way on which a question is answered, or None."""
         for number, way in enumerate(self.ways):
             for choice in self.situations[number]:
-                if any(text in step["met"] for step in choice[2]):
+                if any(text in met for _, met in
+                       answers(self.states[number], choice[2])):
                     numbers, place = [], 0
                     for taken in [*way, tuple(choice[:2])]:
                         n = [tuple(c[:2]) for c in
@@ -206,19 +218,19 @@ class Walk:
         def number(table, value):
             return table.setdefault(json.dumps(value), len(table))
 
-        def share(step):
+        def share(step, met):
             state = {}
             for part, value in step["state"].items():
                 if part in ("sockets", "clients"):
                     value = [number(rows, row) for row in value]
                 state[part] = number(parts, value)
-            text = {key: value for key, value in step.items() if key not in
-                    ("state", "met")}
-            return number(steps, [number(texts, text), state, step["met"]])
-        start = [share(step) for step in self.start]
-        situations = [[[who, action, [share(s) for s in taken], place]
+            text = {key: value for key, value in step.items() if key != "state"}
+            return number(steps, [number(texts, text), state, met])
+        start = [share(*pair) for pair in answers({}, self.start)]
+        situations = [[[who, action, [share(*pair) for pair in
+                                      answers(self.states[n], taken)], place]
                        for who, action, taken, place in choices]
-                      for choices in self.situations]
+                      for n, choices in enumerate(self.situations)]
         questions = list(self.questions(every))
         steps = [json.loads(step) for step in steps]
         for question in questions:
@@ -259,8 +271,12 @@ def main():
             walk.record()
             print(f"{name}: {len(walk.ways)} situations,"
                   f" {sum(map(len, walk.situations))} transitions", flush=True)
+        others = [Walk(name, "") for name in scenes.WALKS if names and
+                  name not in names]
+        for walk in others:
+            walk.load()
         for walk in every if count is None else []:
-            text = record.script(walk.shared(every), "replay.addWalk")
+            text = record.script(walk.shared(every + others), "replay.addWalk")
             with open(f"{record.HERE}/play/{walk.name}.js", "w") as file:
                 file.write(text)
             print(f"{walk.name}: {len(text):,} bytes")
