@@ -67,7 +67,7 @@ ACCEPT_LOOP = ("while (accept_connection(epoll, listener)) continue;",
 # Of each: title, program, turns; setup: from the first call on; change: text
 # of the program and what replaces it; limit: how many clients its descriptors
 # are enough for; mode: second argument; lazy: the clients' kernel delays
-# acknowledgments.
+# acknowledgments; hurry: the run must be quicker than that.
 SCENES = {
     "ex1-one": dict(
         title="One client, and the second is refused", program="ex1",
@@ -107,7 +107,8 @@ SCENES = {
         turns=ONE, setup=True),
     "f-plain": dict(
         title="Three requests at once: Nagle's algorithm",
-        program="f_pipelining", mode="plain", lazy=True, turns=PIPELINE),
+        program="f_pipelining", mode="plain", lazy=True, hurry=True,
+        turns=PIPELINE),
     "f-nodelay": dict(
         title="Three requests at once: TCP_NODELAY",
         program="f_pipelining", mode="nodelay", lazy=True, turns=PIPELINE),

@@ -40,6 +40,7 @@ class Stepper:
         self.clients = {name: kernel.Client(name, scene.get("lazy", False))
                         for name in names}
         self.recording = scene.get("setup", False)
+        self.hurry = scene.get("hurry", False)
         self.steps, self.call, self.done, self.turn = [], None, False, 0
         self.idle, self.idle_at, self.printed, self.skipped = 0, [], 0, 0
         self.line, self.fn, self.wait_line, self.early = 1, "main", 0, 0
@@ -142,9 +143,7 @@ class Stepper:
         process = self.process(status) if status == "ended" else \
             self.steps[-1]["state"]["process"]
         for name, action, *text in turn:
-            if action == "acknowledge" and any(
-                    here.get("send", {}).get("bytes") for here in
-                    self.steps[-1]["state"]["sockets"]):
+            if action == "acknowledge" and self.hurry:
                 self.kernel.in_time(0.035)  # the kernel does so after 0.04 s
             told = self.clients[name].act(action, *text)
             if told:
