@@ -320,10 +320,11 @@ def check_links(document):
 def leads_somewhere(file, anchor):
     if file.suffix == ".md" and anchor and file.exists():
         return anchor in Document(file).anchors()
-    if anchor:  # The page has scenes: SCENE, SCENE+SCENE or SCENE/STEP.
+    if anchor:  # The page has scenes, SCENE, SCENE+SCENE or SCENE/STEP, and play-NAME.
         return file.name == "index.html" and all(
-            (file.parent / f"recordings/{scene}.js").exists()
-            for scene in re.sub(r"/\d+$", "", anchor).split("+"))
+            any(file.parent.glob(f"recordings/{scene}.js")) or
+            any(file.parent.glob(f"play/{scene.replace('play-', '', 1)}.js"))
+            for scene in re.sub(r"/\d+$|:.*", "", anchor).split("+"))
     return file.exists()
 
 
