@@ -20,7 +20,7 @@ TOP = Path(__file__).resolve().parent.parent
 COPIED = {".svg", ".png", ".html", ".js", ".css", ".txt", ".tsv"}
 NAV = {"Start": "README.md", "Notes": "NOTES.md", "Beyond": "notes/beyond.md", "Breaks": "notes/breaks.md",
        "Appendix": "appendix/README.md", "Lab": "lab/README.md", "Tests": "tests/README.md",
-       "Replay": "replay/index.html", "You are the clients": "replay/play.html"}
+       "Replay": "replay/index.html"}
 folder, linked, broken = Path(sys.argv[1] if sys.argv[1:] else sys.exit(__doc__)), set(), []
 
 

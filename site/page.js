@@ -3,7 +3,7 @@
 const aside = document.getElementById("scene"), frame = aside.querySelector("iframe");
 document.addEventListener("click", event => {
   const link = event.target.closest("main a");
-  const scene = link && /\/replay\/(index|play)\.html#/.test(link.href) && !event.ctrlKey && !event.metaKey && !event.shiftKey;
+  const scene = link && /\/replay\/index\.html#/.test(link.href) && !event.ctrlKey && !event.metaKey && !event.shiftKey;
   if (!scene && event.target.id !== "close") return;
   event.preventDefault();
   frame.src = "about:blank"; // The same page with another # would not load again.

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 what, folder = sys.argv[1], Path(sys.argv[2]).resolve()
-pages = sorted(p for p in folder.glob("**/*.html") if p.parent.name != "replay" or p.name not in ("index.html", "play.html"))
+pages = sorted(p for p in folder.glob("**/*.html") if p.parent.name != "replay" or p.name != "index.html")
 text = {p: p.read_text(encoding="utf-8") for p in folder.glob("**/*.html")}
 problems = []
 
