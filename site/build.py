@@ -19,8 +19,8 @@ from posixpath import dirname, normpath, relpath
 TOP = Path(__file__).resolve().parent.parent
 COPIED = {".svg", ".png", ".html", ".js", ".css", ".txt", ".tsv"}
 NAV = {"Start": "README.md", "Notes": "NOTES.md", "Beyond": "notes/beyond.md", "Breaks": "notes/breaks.md",
-       "Appendix": "appendix/README.md", "Lab": "lab/README.md", "Tests": "tests/README.md",
-       "Replay": "replay/index.html"}
+       "Appendix": "appendix/README.md", "Lab": "lab/README.md",
+       "Tests": "tests/README.md", "About the replay": "replay/README.md", "Replay": "replay/index.html"}
 folder, linked, broken = Path(sys.argv[1] if sys.argv[1:] else sys.exit(__doc__)), set(), []
 
 
@@ -30,7 +30,9 @@ def run(*command):
 
 def page_of(path):
     """Where the page of a file of the kit stands in the site."""
-    page = re.sub(r"\.md$", ".html", re.sub(r"(^|/)README\.md$", r"\1index.html", path))
+    if path.endswith("README.md") and not (TOP / path).with_name("index.html").exists():
+        path = path[:-len("README.md")] + "index.md"
+    page = re.sub(r"\.md$", ".html", path)
     return page if Path_(page).suffix in COPIED else page + ".html"
 
 
