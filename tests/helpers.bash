@@ -43,6 +43,7 @@ setup() {
   bin=$top/${BIN:-.}
   out=$dir/out err=$dir/err trace=$dir/trace
   server='' clients=() did='' look='' wrong_call=''
+  after_port=() # what follows the port on the server's command line
   # AddressSanitizer would refuse to run with another preloaded library. No
   # program of the kit calls malloc; under strace, the search for leaks fails.
   export ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0
@@ -202,7 +203,7 @@ start_on() {
     cd "$dir"
     ulimit -S -f 20480
     export KIT_TEST=$dir
-    exec "${@:2}" "$bin/$EXAMPLE" "$1"
+    exec "${@:2}" "$bin/$EXAMPLE" "$1" "${after_port[@]}"
   ) >"$out" 2>"$err" 3>&- &
   server=$!
   started=$SECONDS
@@ -244,7 +245,7 @@ start_with_failure() {
 }
 fail_at_start() {
   run timeout -s KILL $((PATIENCE * 3)) strace -o "$trace" -e "inject=$2" \
-    "$bin/$EXAMPLE" "$1" "${@:3}"
+    "$bin/$EXAMPLE" "$1" "${after_port[@]}" "${@:3}"
   echo "$output" >"$err"
 }
 
@@ -276,7 +277,7 @@ assert_rejects() {
 # assert_port_taken: a second server on the same port says so, and exits with 1.
 assert_port_taken() {
   did='starts a second server on the same port'
-  run timeout $((PATIENCE * 3)) "$bin/$EXAMPLE" "$port"
+  run timeout $((PATIENCE * 3)) "$bin/$EXAMPLE" "$port" "${after_port[@]}"
   assert_exits 1 "bind: $EADDRINUSE"
 }
 
