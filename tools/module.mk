@@ -26,11 +26,12 @@ built: $(BUILT)
 sanitize: $(TEST_TOOLS) $(APPENDIX_TOOLS)
 	@$(MAKE) --no-print-directory O=build/sanitize/ CFLAGS='$(SANITIZE)' built
 	SANITIZED=1 BIN=build/sanitize PATIENCE=10 tests/run.sh $(EXAMPLES) $(APPENDIX)
-ifneq ($(filter e_oneshot,$(APPENDIX)),)
+ifneq ($(THREADED),)
 	@$(MAKE) --no-print-directory O=build/threads/ CFLAGS='$(SANITIZE_THREADS)' \
-	  build/threads/e_oneshot build/threads/one/e_oneshot
-	EXAMPLE=e_oneshot SANITIZED=1 BIN=build/threads PATIENCE=10 $(LESS_RANDOM) \
-	  $(BATS) appendix/e_oneshot/tests.bats
+	  $(THREADED:%=build/threads/%)
+	for program in $(sort $(notdir $(THREADED))); do EXAMPLE=$$program SANITIZED=1 \
+	  BIN=build/threads PATIENCE=10 $(LESS_RANDOM) \
+	  $(BATS) appendix/$$program/tests.bats || exit 1; done
 endif
 
 # musl brings no headers of the kernel; appendix H needs them.

@@ -8,3 +8,6 @@ APPENDIX_TOOLS += $(ONE_WORKER)
 $(ONE_WORKER): appendix/e_oneshot/server.c | linux
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -DWORKERS=1 $(CFLAGS) $(LDFLAGS) -pthread -o $@ $<
+
+# make sanitize also builds these with ThreadSanitizer.
+THREADED += e_oneshot one/e_oneshot
