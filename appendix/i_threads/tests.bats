@@ -1,0 +1,120 @@
+# What makes appendix I itself: a thread for each client. What it has in common
+# with example 2, and with servers of many clients, is in the shared files.
+
+EXAMPLE=i_threads
+load ../../tests/helpers
+
+# ThreadSanitizer ends a program at its first finding.
+export TSAN_OPTIONS=halt_on_error=1:atexit_sleep_ms=0
+
+threads() { set -- "/proc/$server/task/"* && echo $#; }
+at_least() { [ "$(threads)" -ge "$1" ]; }
+at_most() { [ "$(threads)" -le "$1" ]; }
+
+# callers PATTERN: the numbers of the threads that make such a call, in the trace
+# since the first accept.
+callers() { sed -n -E "/accept\\(/,\$ s/^([0-9]+) +$1.*/\1/p" "$trace" | sort -u | paste -s -d ' '; }
+
+@test "accepts in the first thread; another one receives, prints, answers and closes" {
+  local call first serving
+  look='main and serve'
+  start_traced accept,recvfrom,write,writev,sendto,close
+  first=$server
+  assert_answer send "$request" read
+  assert_no_leak
+  stop_server
+  [ "$(callers 'accept\(')" = "$first" ] ||
+    fail "only the first thread, $first, calls accept" "$(callers 'accept\(')"
+  serving=$(callers 'recvfrom\(')
+  [[ $serving =~ ^[0-9]+$ && $serving != "$first" ]] ||
+    fail "another thread than $first calls recv" "$serving"
+  for call in 'writev?\(1,' 'sendto\(' "close\($(sed -n 's/.*recvfrom(\([0-9]*\).*/\1/p' "$trace")\)"; do
+    [ "$(callers "$call")" = "$serving" ] ||
+      fail "the same thread, $serving, calls $(plain "$call")" "$(callers "$call")"
+  done
+}
+
+@test "has a thread for each client, which ends with its client" {
+  local at_start
+  look='main: pthread_create; serve'
+  start_server
+  at_start=$(threads)
+  hold_client -n 40 send 'GET / HT'
+  wait_for at_least $((at_start + 40)) ||
+    fail '40 threads for 40 clients' "$(($(threads) - at_start))"
+  release "$client"
+  # ThreadSanitizer has created one, too.
+  wait_for at_most $((at_start + 1)) ||
+    fail 'no thread without a client' "$(($(threads) - at_start))"
+  stop_server
+}
+
+# A stack takes 8 MiB, or what ulimit -s says.
+@test "keeps no stack of a thread that has ended" {
+  local before
+  look='serve: pthread_detach'
+  start_server
+  addresses() { awk '/^VmSize/ { print $2 }' "/proc/$server/status"; }
+  before=$(addresses)
+  client -n 100 send "$request" read
+  little_more() { [ $(($(addresses) - before)) -lt 400000 ]; }
+  wait_for little_more ||
+    fail 'at most 400,000 KiB more of virtual memory, after 100 clients' "$(($(addresses) - before)) KiB"
+  stop_server
+}
+
+@test "a thread cannot be created: it costs this client and one line" {
+  local first
+  if [ -n "${SANITIZED:-}" ]; then skip 'a sanitizer creates threads itself'; fi
+  start_failing clone,clone3 EAGAIN 2
+  did='strace lets the second pthread_create fail with EAGAIN'
+  start_client send 'GET / HT' wait drip 'TP/1.0\r\n\r\n' read
+  await_ready
+  first=$client
+  look='main: pthread_create'
+  client send "$request" read
+  assert_no_answer
+  assert_said '^pthread_create: Resource temporarily unavailable'
+  assert_curl_is_answered
+  release "$first"
+  answer=$dir/answer.0
+  assert_response_of "$first"
+  assert_lines_said 1
+  assert_no_leak "$look"
+  stop_server
+}
+
+# strace delays each write, so that threads meet.
+@test "does not mix the requests that two threads print" {
+  local i
+  look='print_request: flockfile'
+  start_traced write -e inject=write:delay_exit=1000
+  client -n 20 fill 5000 send '\r\n\r\n' read
+  stop_server
+  for i in {1..20}; do
+    printf -- '-%.0s' {1..40}
+    printf '\n%5000s\r\n\n' '' | tr ' ' x
+  done >"$dir/expected"
+  cmp -s "$dir/expected" "$out" || fail '20 requests, one after the other' \
+    "lines of these lengths: $(awk '{ print length }' "$out" | uniq -c | head -n 12)"
+}
+
+# Under ThreadSanitizer, this is what finds a missing lock.
+@test "survives clients of all kinds at once" {
+  local i answers
+  start_server
+  for i in 1 2 3; do
+    start_client -n 30 send "$request" read
+    start_client -n 15 send 'GET / HT' finish read
+    start_client -n 15 fill 3000 reset
+    start_client -n 10 fill 9000 read
+    start_client -n 10 fill 2000 send "$request" finish reset
+    start_client -n 30
+  done
+  wait "${clients[@]}" || true
+  answers=$(cat "$dir"/answer.* | grep -a -o 'Hello, world!' | wc -l)
+  [ "$answers" -ge 90 ] || fail 'at least 90 answers' "$(what_happened || echo "$answers")"
+  assert_curl_is_answered
+  assert_no_leak
+  stop_server
+}
