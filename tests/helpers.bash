@@ -203,7 +203,8 @@ start_on() {
     cd "$dir"
     ulimit -S -f 20480
     export KIT_TEST=$dir
-    exec "${@:2}" "$bin/$EXAMPLE" "$1" "${after_port[@]}"
+    # shellcheck disable=SC2086
+    exec "${@:2}" "$bin/$EXAMPLE" "$1" ${trait[arguments]} "${after_port[@]}"
   ) >"$out" 2>"$err" 3>&- &
   server=$!
   started=$SECONDS

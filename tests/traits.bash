@@ -7,6 +7,7 @@
 #                one after the other, the parts at the same time. own: the file of
 #                this program alone. in:NAME: this part tests the program in the
 #                folder NAME, below the one where programs are built
+#   arguments    what follows the port on its command line
 #   accept       the call that takes a client
 #   waits        the calls in which it sleeps
 #   start_calls  what it calls at its start beside socket, setsockopt, bind and
@@ -19,11 +20,11 @@
 #   untraced     calls that strace does not see, as "recv|send"
 #   refused      the call with which it fails where the kernel forbids it to run
 #   skips        shared tests that do not fit, a line for each: "TEST: WHY"
-traits='source parts accept waits start_calls epoll_ctls serves prints_line on_signal
+traits='source parts arguments accept waits start_calls epoll_ctls serves prints_line on_signal
   threads untraced refused skips'
 traits_of() {
   local own=tests/$1.bats
-  source="" parts='own epoll|loop level behaviour|failures|epoll_failures'
+  source="" arguments="" parts='own epoll|loop level behaviour|failures|epoll_failures'
   accept=accept4 waits=epoll_wait start_calls='epoll_create1 epoll_ctl' epoll_ctls=1
   serves=many prints_line=yes on_signal=dies
   threads='' untraced='' refused='' skips=''
