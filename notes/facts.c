@@ -407,6 +407,51 @@ static void herd(void)
     count_woken("EPOLLIN | EPOLLEXCLUSIVE", EPOLLIN | EPOLLEXCLUSIVE);
 }
 
+/* Three processes register one after the other, and go to sleep in the opposite
+   order. Prints how many of six clients each of them gets. */
+static void count_clients(const char *text, int again)
+{
+    enum { PROCESSES = 3, CLIENTS = 6 };
+    int listener = open_listener(1);
+    pid_t processes[PROCESSES];
+    for (int i = 0; i < PROCESSES; i++) {
+        if ((processes[i] = must(fork(), "fork")) != 0) continue;
+        usleep(30000 * i);
+        int epoll = new_epoll(listener, EPOLLIN | EPOLLEXCLUSIVE);
+        usleep(30000 * (5 - 2 * i));
+        struct epoll_event event;
+        int count = 0;
+        while (epoll_wait(epoll, &event, 1, 600) == 1) {
+            close(must(accept(listener, NULL, NULL), "accept"));
+            count++;
+            if (!again) continue;
+            must(control(epoll, EPOLL_CTL_DEL, listener, 0), "epoll_ctl");
+            must(control(epoll, EPOLL_CTL_ADD, listener,
+                         EPOLLIN | EPOLLEXCLUSIVE),
+                 "epoll_ctl");
+        }
+        _exit(count);
+    }
+    usleep(250000);
+    for (int i = 0; i < CLIENTS; i++) {
+        close(open_client(listener, 0));
+        usleep(30000);
+    }
+    printf("%s:", text);
+    for (int i = 0; i < PROCESSES; i++) {
+        int status;
+        must(waitpid(processes[i], &status, 0), "waitpid");
+        printf(" %d", WEXITSTATUS(status));
+    }
+    puts("");
+}
+
+static void first(void)
+{
+    count_clients("six clients", 0);
+    count_clients("six clients, and who gets one registers again", 1);
+}
+
 static void hangup(void)
 {
     struct pair pair = open_pair();
@@ -687,6 +732,7 @@ int main(int argc, char *argv[])
         {"cork", cork},         {"select", select_limit},
         {"costs", costs},       {"hangup", hangup},
         {"vanished", vanished}, {"states", states},
+        {"first", first},
     };
     alarm(10);
     setvbuf(stdout, NULL, _IOLBF, 0);
