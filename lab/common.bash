@@ -123,8 +123,12 @@ nginx_on() {
 }
 
 # spend COMMAND...: runs it, with its output in $work/load. Sets $spent, the
-# processor time that $server has used meanwhile, in nanoseconds.
-spend() { spent=$(lab/spent.py "$(processes "$server")" "$@" 2>"$work/load"); }
+# processor time that $server has used meanwhile, in nanoseconds, and $load_spent,
+# that of the command.
+spend() {
+  spent=$(lab/spent.py "$(processes "$server")" "$@" 2>"$work/load") &&
+    load_spent=${spent#* } spent=${spent% *}
+}
 
 # ab_asks SERVER COUNT CLIENTS: ab sends COUNT requests to $port. Sets $cost, the
 # processor time of $server per request in microseconds, and $rate, the requests

@@ -2,9 +2,10 @@
 """usage: spent.py "PID..." COMMAND...
 
 Runs the command. Prints how many nanoseconds of processor time these processes
-have used meanwhile, with all their threads. What the command prints goes to
-stderr. The exit status is the command's.
+have used meanwhile, with all their threads, and then how many the command has used.
+What the command prints goes to stderr. The exit status is the command's.
 """
+import resource
 import subprocess
 import sys
 import time
@@ -21,5 +22,6 @@ def processor_time():
 
 before = processor_time()
 status = subprocess.run(sys.argv[2:], stdout=sys.stderr).returncode
-print(processor_time() - before)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(processor_time() - before, int((used.ru_utime + used.ru_stime) * 1e9))
 sys.exit(status)
