@@ -77,3 +77,22 @@ load helpers
   [ "$(grep -c '^> .*listener, EPOLLIN)' <<<"$output")" -eq 2 ]
   [ "$(grep -c '^> *accept_connection(epoll, listener);$' <<<"$output")" -eq 1 ]
 }
+
+@test "lab/workers: with EPOLLEXCLUSIVE, one worker has the clients, and only one wakes up" {
+  experiment workers 4
+  holds 'cell["exclusive",8] > 50 && cell["exclusive",8] > cell["reuseport",8]'
+  holds 'cell["shared",11] > cell["exclusive",11]'
+  holds 'cell["nginx",2] == "-" && cell["nginx",26] > 0'
+  grep -q '</svg>' "$left/workers-waits.svg"
+}
+
+@test "lab/workers: burning is j_processes with a loop before the answer" {
+  if [ ! -e "$top/appendix/j_processes/server.c" ]; then skip 'there is no j_processes'; fi
+  small variant 'burn_ms=2' "$(sed -n '/^if /,/^fi/p' "$top/lab/workers.sh")" \
+    'cp "$work/burning.c" "$out"'
+  run diff "$top/appendix/j_processes/server.c" "$left/burning.c"
+  echo "$output"
+  [ "$(grep -c '^>' <<<"$output")" -eq 13 ]
+  ! grep '^<' <<<"$output"
+  [ "$(grep -c '^> *burn();$' <<<"$output")" -eq 1 ]
+}
