@@ -50,7 +50,8 @@ claim() {
     command -v "$tool" >/dev/null ||
       give_up "$tool is missing: make lab-deps installs it"
   done
-  printf '\n== %s: %s\n' "$name" "$1" | say
+  echo
+  echo "== $name: $1" | say
 }
 
 # small FULL SMALL: prints the first, or in a short run the second.
