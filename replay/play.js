@@ -27,7 +27,7 @@ function withWalk(id, go) {
   const script = document.createElement("script");
   script.src = `play/${id.replace("play-", "")}.js`;
   script.onload = () => go(replay.walks[id]);
-  script.onerror = () => say(`${script.src.split("/").slice(-2).join("/")} is missing: run make record-play.`);
+  script.onerror = () => showList(`${script.getAttribute("src")} is missing: run make record-play.`, "");
   document.head.append(script);
 }
 

@@ -10,7 +10,6 @@ let asking = false; // predict: this frame's calls are shown, their results are 
 let timer = 0;      // sets the address to that of the frame
 let playing = 0;    // plays what follows a choice
 
-const say = text => { document.querySelector(".sentence").textContent = text; };
 const mostBytes = sockets =>
   Math.max(1, ...sockets.flatMap(s => [s.recv.bytes, s.send.bytes + (s.send.unacked || 0)]));
 
@@ -84,11 +83,11 @@ function openView(next, frame = 0) {
   show(frame);
 }
 
-function showList() {
+function showList(text = "There are no recordings: run make record.", entries = listHtml()) {
   view = null;
   document.body.className = "list";
   $("title").textContent = document.title = "Replay";
-  $("list").innerHTML = listHtml() || "<p>There are no recordings: run make record.</p>";
+  $("list").innerHTML = entries || `<p>${safe(text)}</p>`;
 }
 
 /* Showing a frame --------------------------------------------------------------- */
@@ -236,7 +235,7 @@ function onClick({ target }) {
 /* #SCENE/STEP, #LEFT+RIGHT/STEP, #play-PROGRAM:PATH/STEP; else the list. */
 function fromAddress() {
   clearInterval(playing);
-  const [id, step] = decodeURIComponent(location.hash.slice(1)).split("/"), [name, path = ""] = id.split(":");
+  const [id, step] = location.hash.slice(1).replace(/%2B/i, "+").split("/"), [name, path = ""] = id.split(":");
   const frame = (parseInt(step, 10) || 1) - 1;
   if (/^play-/.test(name)) return withWalk(name, walk =>
     openView(viewOfPath(walk, path.split(".").filter(Boolean).map(Number)), step ? frame : Infinity));

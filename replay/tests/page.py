@@ -476,8 +476,9 @@ def check_media():
         with Browser("#ex3-long/2", copy / "index.html") as browser:
             browser.is_at("ex3-long/2")
             assert "ex2-stall" not in browser.js("return views().join()")
-            browser.wait("location.hash = 'play-ex3'; await wait(300)")
-            assert "run make record-play" in browser.text("body")
+            browser.show("#play-ex3")
+            browser.wait("await wait(300)")
+            assert "play/ex3.js is missing" in browser.text("body")
         shutil.rmtree(copy / "recordings")
         with Browser("", copy / "index.html") as browser:
             browser.keys(Keys.ARROW_RIGHT, "2", "d")
