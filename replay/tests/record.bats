@@ -112,7 +112,7 @@ PYTHON
   practice ex3_epoll_lt
   [ "$(grep -c '^✓' <<<"$output")" -eq 6 ]
   [[ $output == *'open mine/ex3/replay.html'* ]]
-  run grep -E '(src|href)="[^d]' "$dir/kit/mine/ex3/replay.html"
+  run grep -E '<(script|link)[^>]* (src|href)="[^d]' "$dir/kit/mine/ex3/replay.html"
   [ "$output" = '' ]
   grep -q '"pair":"ex3-stall"' "$dir/kit/mine/ex3/replay.html"
 }
