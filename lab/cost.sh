@@ -16,6 +16,7 @@ ex4 ./ex4 edge-triggered
 ex4_level ex4_level level-triggered listener
 ex5 ./ex5 TCP_CORK
 ex6 ./ex6 TCP_NODELAY
+i_threads ./i_threads a thread for each client
 h_io_uring ./h_io_uring io_uring
 nginx nginx_on one worker'
 

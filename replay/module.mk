@@ -1,12 +1,14 @@
 # The replay: real runs, recorded, and the page that shows them.
 
 CHECKS += test-replay
+# make practice-deps: what replay4 needs; check-deps takes it from NEEDS_replay.
 NEEDS_practice = cc gdb python3 unshare ip
 NEEDS_replay = $(NEEDS_practice) chromium chromedriver selenium axe-core
 
 #: make record       record the scenes of the replay again, from the programs
 #: make replay4      see your own mine/ex4/server.c beside the kit's (replay1 to replay6)
 #: make record-play  record again what the page plays where you are the clients
+#: make check-play   compare all ways of it, in some minutes; zoo: all broken programs
 #: make watch4       see the calls of ./ex4 live, one at a time (PACE=0.5: seconds)
 
 record:
