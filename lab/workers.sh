@@ -147,10 +147,11 @@ new_table mode 'one, %' least greatest 'eight, %' least greatest \
   'waits ms' least greatest deviation least greatest longest least greatest \
   '1 worker/s' least greatest '2 workers/s' least greatest 'ab takes' least greatest
 lab/summary.py 1 <"$results" >>"$tsv"
-# For the picture: the waiting times of the last round.
+# For the picture: the waiting times of the last round, one for each percent.
 for mode in "${modes[@]}"; do
   awk -v mode="$mode" -v n="$(wc -l <"$work/$mode")" -v OFS='\t' \
-    '{ print mode, 100 * NR / n, $1 }' "$work/$mode"
+    'int(100 * NR / n) > last { last = int(100 * NR / n); print mode, last, $1 }' \
+    "$work/$mode"
 done >"$out/workers-waits.tsv"
 table 1,2,5,8,11,14,17,20,23,26,29,32
 
