@@ -88,7 +88,7 @@ load helpers
 
 @test "lab/workers: burning is j_processes with a loop before the answer" {
   if [ ! -e "$top/appendix/j_processes/server.c" ]; then skip 'there is no j_processes'; fi
-  small variant 'burn_ms=2' "$(sed -n '/^if /,/^fi/p' "$top/lab/workers.sh")" \
+  small variant 'burn_ms=2' "$(sed -n '/^if \[/,/^fi/p' "$top/lab/workers.sh")" \
     'cp "$work/burning.c" "$out"'
   run diff "$top/appendix/j_processes/server.c" "$left/burning.c"
   echo "$output"
