@@ -117,13 +117,13 @@ function showSide(side, n) {
   side.result.className = `result ${result === "asleep" ? "asleep" : ""}`;
   side.result.textContent = result;
   if (result) rows[last - 1].lastChild.append(side.result);
-  scrollCode(part("code"), rows, run, step.line);
+  return () => scrollCode(part("code"), rows, run, step.line);
 }
 
 function show(index, ask = false) {
   at = Math.min(Math.max(index, 0), view.frames.length - 1);
   asking = ask;
-  [...$("sides").children].forEach(showSide);
+  const scrolls = [...$("sides").children].map(showSide);
   const { frames, walk, runs } = view, first = view.difference;
   $("scrubber").value = at + 1;
   $("scrubber").setAttribute("aria-valuetext", `step ${at + 1} of ${frames.length}`);
@@ -138,6 +138,7 @@ function show(index, ask = false) {
     $("path").innerHTML = pathHtml(runs[0], at);
     $("questions").innerHTML = questionsHtml(runs[0]);
   }
+  for (const scroll of scrolls) scroll(); // last, since it needs the layout
   clearTimeout(timer); // browsers ignore an address that changes too often
   timer = setTimeout(() => view && history.replaceState(null, "", `#${view.id}/${at + 1}`), 100);
 }
