@@ -93,6 +93,6 @@ load helpers
   run diff "$top/appendix/j_processes/server.c" "$left/burning.c"
   echo "$output"
   [ "$(grep -c '^>' <<<"$output")" -eq 13 ]
-  ! grep '^<' <<<"$output"
+  if grep '^<' <<<"$output"; then return 1; fi
   [ "$(grep -c '^> *burn();$' <<<"$output")" -eq 1 ]
 }
