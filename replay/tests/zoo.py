@@ -80,7 +80,8 @@ def row(cells):
 
 def show(name, number, ended):
     """The row of one program; ended: {scene: (good, sentence)}."""
-    wrong = [(scene, told) for scene, (good, told) in ended.items() if not good]
+    wrong = [(scene, re.sub(r"line \d+", "line N", told))
+             for scene, (good, told) in ended.items() if not good]
     scene, told = wrong[0] if wrong else ("-", "nothing is wrong in "
                                           f"{len(ended)} scenes")
     others = [s for s, _ in wrong[1:]]
