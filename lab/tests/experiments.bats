@@ -64,7 +64,7 @@ load helpers
 }
 
 @test "lab/cost: prints what a request costs, as a multiple of ex3" {
-  experiment cost 8
+  experiment cost 9
   holds 'cell["ex3",5] == 1 && cell["ex3",8] > 1'
 }
 
