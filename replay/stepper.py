@@ -43,6 +43,7 @@ class Stepper:
         self.hurry = scene.get("hurry", False)
         self.steps, self.call, self.done, self.turn = [], None, False, 0
         self.idle, self.idle_at, self.printed, self.skipped = 0, [], 0, 0
+        self.visits = {}
         self.line, self.fn, self.wait_line, self.early = 1, "main", 0, 0
         self.event, self.since, self.stuck = None, None, None
         self.port, self.listens, self.naps = None, None, 0
@@ -140,6 +141,7 @@ class Stepper:
         turn = self.turns.pop(0)
         self.turn += 1
         self.idle, self.idle_at, self.printed, self.skipped = 0, [], 0, 0
+        self.visits = {}
         process = self.process(status) if status == "ended" else \
             self.steps[-1]["state"]["process"]
         for name, action, *text in turn:
@@ -225,13 +227,21 @@ class Stepper:
         self.step("call", "back from " + fn, call=call)
         if call["role"] == "write" or not self.steps:
             return
-        if any(before.get(part) != self.steps[-1]["state"][part]
-               for part in ("sockets", "epoll", "clients")):
+        state = [self.steps[-1]["state"][part]
+                 for part in ("sockets", "epoll", "clients")]
+        # What changes and changes back, again and again, is no progress.
+        visits = self.visits.setdefault(repr((fn, state)), [])
+        visits.append(len(self.steps) - 1)
+        if any(before.get(part) != now for part, now in
+               zip(("sockets", "epoll", "clients"), state)):
             self.idle, self.idle_at = 0, []
-            return
-        self.idle += 1
-        self.idle_at.append(len(self.steps) - 1)
-        if self.idle > IDLE:
+        else:
+            self.idle += 1
+            self.idle_at.append(len(self.steps) - 1)
+        if len(visits) > IDLE:
+            self.idle_at = list(range(visits[0], len(self.steps)))
+            self.idle_at = [i for i in self.idle_at if "call" in self.steps[i]]
+        if self.idle > IDLE or len(visits) > IDLE:
             names = list(dict.fromkeys(self.steps[i]["call"]["fn"]
                                        for i in self.idle_at[SHOWN:]))
             reads = any(self.steps[i]["call"]["role"] == "recv"

@@ -239,7 +239,7 @@ def run(paths):
                     continue
                 kit = Path(folder, str(number), "kit")
                 shutil.copytree(".", kit, symlinks=True, ignore=shutil.ignore_patterns(
-                    ".git", "build", "out", "mine"))
+                    ".git", "build", "out", "mine", "node_modules"))
                 sessions.append(subprocess.Popen(
                     [sys.executable, os.path.abspath(sys.argv[0]), "run-here", path],
                     cwd=kit, env=environment, start_new_session=True,

@@ -57,7 +57,7 @@ def read(path):
 
 def files(*patterns):
     return sorted(p for pattern in patterns for p in Path(".").glob(pattern)
-                  if p.is_file() and not {"build", "out", "mine"} & set(p.parts)
+                  if p.is_file() and not {"build", "out", "mine", "node_modules"} & set(p.parts)
                   and not any(part[0] == "." for part in p.parts))
 
 
