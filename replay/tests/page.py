@@ -248,14 +248,14 @@ def check_turns():
 
 
 def check_layout():
-    """Nothing overlaps or is cut off, and the page does not scroll sideways."""
+    """Nothing overlaps or is cut off, and the page does not scroll sideways. Light
+    and dark differ in colours only."""
     with Browser() as browser:
-        for size in (PROJECTOR, LARGE, PHONE):
-            for theme in ("light", "dark"):
-                browser.show("", size, theme)
-                found = browser.wait(FAULTS)
-                print(f"{size}, {theme}: {len(found)} faults", *found[:12], sep="\n  ")
-                assert not found
+        for size, theme in ((PROJECTOR, "light"), (LARGE, "dark"), (PHONE, "light")):
+            browser.show("", size, theme)
+            found = browser.wait(FAULTS)
+            print(f"{size}, {theme}: {len(found)} faults", *found[:12], sep="\n  ")
+            assert not found
 
 
 def check_keys():
