@@ -20,7 +20,7 @@ TOP = Path(__file__).resolve().parent.parent
 COPIED = {".svg", ".png", ".html", ".js", ".css", ".txt", ".tsv"}
 NAV = {"Start": "README.md", "Notes": "NOTES.md", "Beyond": "notes/beyond.md", "Breaks": "notes/breaks.md",
        "Appendix": "appendix/README.md", "Lab": "lab/README.md",
-       "Tests": "tests/README.md", "About the replay": "replay/README.md", "Replay": "replay/index.html"}
+       "Tests": "tests/README.md", "Exercises": "exercises/README.md", "About the replay": "replay/README.md", "Replay": "replay/index.html"}
 folder, linked, broken = Path(sys.argv[1] if sys.argv[1:] else sys.exit(__doc__)), set(), []
 
 
@@ -75,7 +75,12 @@ def document(path):
 
     body = run("cmark-gfm", "--unsafe", "-e", "table", "-e", "autolink", str(TOP / path))
     body = re.sub(r'<p><a href="\.\./\.\./actions/.*?</p>', "", body, flags=re.S)  # a page of the code host
+    here = dirname(path) or "."
+    body = re.sub(r"<code>((\w+/[\w/]*\.c)(?:: \w+)?)</code>", lambda m: (
+        f'<a href="{relpath(m[2], here)}"><code>{m[1]}</code></a>' if (TOP / m[2]).exists() else m[0]), body)
     body = re.sub(r'(href|src)="([^"]*)"', lambda m: link(m, path), body)
+    body = re.sub(r"<code>make diff(\w)</code>", lambda m: next(
+        (f'<a href="{relpath(new, here)}/diff.html">{m[0]}</a>' for new in grows if re.match(f"(appendix/|ex){m[1]}_", new)), m[0]), body)
     body = re.sub(r"<h(\d)>(.*?)</h\1>", heading, body, flags=re.S)
     body = re.sub(r"<table>(.*?)</table>", r'<div class="wide" tabindex="0"><table>\1</table></div>', body, flags=re.S)
     title = re.sub("<[^>]*>", "", contents[0]) if contents else path
@@ -110,13 +115,13 @@ def diff(old, new):
 
 
 shutil.rmtree(folder, ignore_errors=True)
+grows = {new: old for old, new in re.findall(r"^diff\d: FROM = (\S+) (\S+)$", (TOP / "Makefile").read_text(), re.M)}
+for traits in TOP.glob("appendix/*/traits"):
+    grows[f"appendix/{traits.parent.name}"] = re.search(r"grows_from=(\S+)", traits.read_text())[1]
 documents = sorted(p.relative_to(TOP).as_posix() for p in TOP.glob("**/*.md")
                    if not {"build", "mine", "out", "node_modules"} & set(p.relative_to(TOP).parts))
 for path in documents:
     document(path)
-grows = {new: old for old, new in re.findall(r"^diff\d: FROM = (\S+) (\S+)$", (TOP / "Makefile").read_text(), re.M)}
-for traits in TOP.glob("appendix/*/traits"):
-    grows[f"appendix/{traits.parent.name}"] = re.search(r"grows_from=(\S+)", traits.read_text())[1]
 for new, old in grows.items():
     diff(old, new)
 linked |= {f"{name}/server.c" for pair in grows.items() for name in pair}
