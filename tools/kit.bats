@@ -199,7 +199,7 @@ exec $(command -v diff) \"\$@\""
 @test "another make than GNU's says so in one line" {
   command -v bmake >/dev/null || skip 'there is no bmake here'
   cd "$top"
-  run bmake ex4
+  run env -u MAKEFLAGS -u MAKELEVEL bmake ex4
   [ "$status" -ne 0 ]
   [[ ${lines[0]} == *'GNU make'* ]]
 }
