@@ -24,14 +24,14 @@ traits='source parts arguments accept waits start_calls epoll_ctls serves prints
   threads untraced refused skips'
 traits_of() {
   local own=tests/$1.bats
-  source="" arguments="" parts='own epoll|loop level behaviour|failures|epoll_failures'
+  source="" arguments="" parts='own level behaviour|epoll|loop epoll_failures|failures'
   accept=accept4 waits=epoll_wait start_calls='epoll_create1 epoll_ctl' epoll_ctls=1
   serves=many prints_line=yes on_signal=dies
   threads='' untraced='' refused='' skips=''
   case $1 in
     ex1) parts='own behaviour' serves=one prints_line='' ;;
     ex2) parts='own loop|behaviour|failures' ;;
-    ex4) parts='own epoll|loop behaviour|failures|epoll_failures' ;;
+    ex4) parts='own behaviour|epoll|loop epoll_failures|failures' ;;
   esac
   case $1 in
     ex1 | ex2) accept=accept waits='accept or recv' start_calls='' ;;
