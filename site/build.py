@@ -74,7 +74,7 @@ def document(path):
         return f'<h{match[1]} id="{name}">{match[2]}</h{match[1]}>'
 
     body = run("cmark-gfm", "--unsafe", "-e", "table", "-e", "autolink", str(TOP / path))
-    body = re.sub(r'<p><a href="\.\./\.\./actions/.*?</p>', "", body, flags=re.S)  # a page of the code host
+    body = re.sub(r'<p>(<a href="\.\./\.\./actions/|On GitHub,).*?</p>', "", body, flags=re.S)  # only true there
     here = dirname(path) or "."
     body = re.sub(r"<code>((\w+/[\w/]*\.c)(?:: \w+)?)</code>", lambda m: (
         f'<a href="{relpath(m[2], here)}"><code>{m[1]}</code></a>' if (TOP / m[2]).exists() else m[0]), body)
