@@ -353,13 +353,16 @@ static pid_t start_worker(int number)
     return 0;
 }
 
-/* If this worker has ended, prints how many clients it had. options are those
-   of waitpid. Returns true if the worker has called exit. */
+/* If this worker has ended, prints how many clients it had, and which signal
+   killed it. options are those of waitpid. Returns true if it called exit. */
 static bool reap(int number, int options)
 {
     int status;
     if (waitpid(pids[number], &status, options) <= 0) return false;
     fprintf(stderr, "worker %d had %lu clients\n", number + 1, clients[number]);
+    /* SIGKILL: the parent sends it, too. */
+    if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+        psignal(WTERMSIG(status), "it was killed");
     pids[number] = -1;
     return WIFEXITED(status);
 }
@@ -377,19 +380,26 @@ static void end(int status)
    handler. It may not die by a signal: it has to end the workers first. */
 static void supervise(const sigset_t *signals)
 {
-    for (;;) {
-        int signal;
+    for (int first = 0;;) {
+        int signal, missing = 0, last = first + workers;
+        bool exited = false;
         sigwait(signals, &signal);
         if (signal == SIGINT || signal == SIGTERM) end(EXIT_SUCCESS);
-        for (int i = 0; i < workers; i++) {
-            /* It has said why it cannot serve. Another one could not either. */
-            if (pids[i] != -1 && reap(i, WNOHANG)) end(EXIT_FAILURE);
-            if (pids[i] != -1) continue;
-            /* SIGALRM, one second after the last death: start one worker. */
-            if (signal == SIGALRM && start_worker(i) == -1) perror("fork");
+        for (int i = first; i < last; i++) {
+            int number = i % workers;
+            if (pids[number] != -1 && reap(number, WNOHANG)) exited = true;
+            if (pids[number] != -1) continue;
+            missing++;
+            if (signal != SIGALRM) continue;
+            /* One second after the last death: start one worker. The next time,
+               begin with the one after it. */
+            if (start_worker(number) == -1) perror("fork");
+            first = number + 1;
             signal = 0;
-            alarm(1);
         }
+        /* Each has said why it cannot serve. */
+        if (exited && missing == workers) end(EXIT_FAILURE);
+        if (missing > 0) alarm(1);
     }
 }
 
@@ -405,8 +415,8 @@ int main(int argc, char *argv[])
     clients = mmap(NULL, sizeof(long[MAX_WORKERS]), PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (clients == MAP_FAILED) die("mmap");
-    /* Room for a whole request: then one write prints it, and the requests of
-       two workers do not mix. */
+    /* Room for a whole request: then one write prints it. In a file, the
+       requests of two workers do not mix. In a pipe that is full, they may. */
     static char buffer[MAX_REQUEST + 64];
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     fprintf(stderr, "listening: try curl -i http://localhost:%d/\n", port);
@@ -416,8 +426,10 @@ int main(int argc, char *argv[])
        sends SIGINT to all of them, reaches the parent only. */
     sigset_t signals;
     /* A program that starts us may ignore SIGCHLD. We would inherit that, and
-       waitpid would not find workers that died. */
-    signal(SIGCHLD, SIG_DFL);
+       waitpid would not find workers that died. A worker that is only stopped
+       sends no signal. */
+    struct sigaction died = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
+    sigaction(SIGCHLD, &died, NULL);
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);

@@ -123,12 +123,14 @@ start_with_client() {
 
 @test "starts workers that died again, at most one a second" {
   local PATIENCE=$((PATIENCE + 4)) before
-  look='supervise: SIGALRM'
+  look='supervise: SIGALRM; main: SA_NOCLDSTOP'
   start_with_client exclusive 3
   before=$(now)
   kill -KILL "$holder" "$idle"
   did+='; its worker and another one get SIGKILL'
   wait_for find_workers 1
+  (while kill -STOP "${workers[0]}" && kill -CONT "${workers[0]}"; do sleep 0.3; done) &
+  did+=', and the third one SIGSTOP and SIGCONT, three times a second'
   await_workers 3
   [ "$(since "$before")" -ge 1900 ] || fail 'in two seconds' "in $(since "$before") ms"
   end_and_count
@@ -199,6 +201,33 @@ fork='?fork,?clone,?clone3'
   assert_said '^fork: Resource temporarily unavailable'
   assert_curl_is_answered
   await_workers 2
+}
+
+@test "says what killed a worker; if it cannot start again, the others serve" {
+  local PATIENCE=$((PATIENCE + 4))
+  look='reap, and supervise: exited'
+  start_with_client exclusive 2
+  prlimit --pid "$server" --nofile=3:
+  kill -SEGV "$idle"
+  did+='; the other one of two gets SIGSEGV, and the parent may open nothing'
+  assert_said '^it was killed: Segmentation fault'
+  assert_said "^epoll_create1: $EMFILE"
+  assert_curl_is_answered
+  prlimit --pid "$server" --nofile=100:
+  await_workers 2
+}
+
+# both_died_again: kills each worker that it finds.
+both_died_again() {
+  pkill -KILL -P "$server"
+  [[ $(grep -c '^worker 1' "$err") -ge 2 && $(grep -c '^worker 2' "$err") -ge 2 ]]
+}
+@test "starts each dead worker in its turn" {
+  local PATIENCE=$((PATIENCE + 4))
+  look='supervise: first'
+  start_workers shared 2
+  did='all workers get SIGKILL, again and again'
+  wait_for both_died_again || fail 'worker 1 and worker 2 start again' "$(<"$err")"
 }
 
 # fails_in_worker CALL ERROR: there, it is a failure after which nobody can serve.
