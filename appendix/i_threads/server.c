@@ -13,7 +13,8 @@
  *
  * Limits: each client costs a thread. The kernel and the C library need memory
  * for it, and the number of threads is limited. A silent client keeps its
- * thread forever. Example 3 needs one thread for all clients.
+ * thread forever. Example 3 needs one thread for all clients. If nobody reads
+ * stdout, the thread that prints keeps the lock, and all clients wait.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -17,7 +17,8 @@
  * Limits: if the name of the other server has several addresses, the proxy uses
  * the first one. It asks for it once, at its start: getaddrinfo may sleep for
  * seconds, and then all clients would wait. As in c_echo_queues, a silent
- * client may stay forever, and so may a server that never answers.
+ * client may stay forever, and so may a server that never answers. A proxy to
+ * itself gives one client all descriptors.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -42,9 +43,9 @@
    others. */
 #define MAX_EVENTS 64
 
-/* Entries in the table of clients, half of example 3's, because an entry is
-   twice as long. A process may usually have fewer descriptors: ulimit -n prints
-   the limit. */
+/* Entries in the table, two for each client. Half of example 3's, because an
+   entry is twice as long. A process may usually have fewer descriptors:
+   ulimit -n prints the limit. */
 #define MAX_DESCRIPTORS 8192
 
 /* Length of the accept queue. The article uses 1. SOMAXCONN comes from the C
@@ -118,23 +119,29 @@ static void usage(const char *program, const char *wrong)
     exit(2);
 }
 
-/* Returns the port given on the command line, 1 to 65535. */
+/* Returns the port that the text contains, 1 to 65535, or 0. */
+static in_port_t port_of(const char *text)
+{
+    /* strtol alone would accept " 80", "+80" and "80x". */
+    size_t digits = strspn(text, "0123456789");
+    long port = strtol(text, NULL, 10);
+    if (text[digits] != '\0' || port < 1 || port > 65535) return 0;
+    return (in_port_t)port;
+}
+
+/* Returns the port given on the command line. */
 static in_port_t port_argument(int argc, char *argv[])
 {
-    if (argc != 3) usage(argv[0], argv[argc - 1]);
-    /* strtol alone would accept " 80", "+80" and "80x". */
-    size_t digits = strspn(argv[1], "0123456789");
-    long port = strtol(argv[1], NULL, 10);
-    if (argv[1][digits] != '\0' || port < 1 || port > 65535)
-        usage(argv[0], argv[1]);
-    return (in_port_t)port;
+    if (argc != 3) usage(argv[0], argc < 3 ? "" : argv[3]);
+    if (port_of(argv[1]) == 0) usage(argv[0], argv[1]);
+    return port_of(argv[1]);
 }
 
 /* Returns the address of the other server, given as server:port. */
 static const struct addrinfo *server_argument(char *argv[])
 {
     char *colon = strrchr(argv[2], ':');
-    if (colon == NULL || colon[1] == '\0') usage(argv[0], argv[2]);
+    if (colon == NULL || port_of(colon + 1) == 0) usage(argv[0], argv[2]);
     *colon = '\0';
     struct addrinfo *addresses, hints = {.ai_family = AF_INET};
     hints.ai_socktype = SOCK_STREAM;
