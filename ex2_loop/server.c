@@ -15,7 +15,8 @@
  * sleeps in accept or recv, and the kernel closes its descriptors.
  *
  * Limits: the program waits for one client at a time. Example 3 waits for all
- * of them at once.
+ * of them at once. If a client sends more than its request, close sends a
+ * reset, and the response may be lost. Example 3 calls shutdown first.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -85,7 +86,7 @@ static int open_listener(in_port_t port)
     return listener;
 }
 
-/* A request ends with its first blank line. recv may cut it anywhere. */
+/* A request ends with a blank line. recv may cut it anywhere. */
 static bool is_complete(const char *request, size_t length)
 {
     return memmem(request, length, "\n\n", 2) != NULL ||
@@ -159,7 +160,7 @@ static bool send_response(int fd)
            client is gone. */
         ssize_t n = send(fd, unsent, strlen(unsent), MSG_NOSIGNAL);
         if (n == -1) return give_up("send");
-        /* send may accept only part of the data. */
+        /* Usually all of it. But Ctrl-Z may interrupt a send that sleeps. */
         unsent += n;
     }
     return true;

@@ -70,8 +70,8 @@ static struct pollfd watched[MAX_DESCRIPTORS];
 static int watched_length;
 
 /* Set when descriptors, memory or table entries run out. Cleared after one
-   second without an event. The program prints a message only when it sets this,
-   so at most one per second. */
+   second without an event. The program prints a message only when this becomes
+   true, so at most one per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -119,7 +119,7 @@ static int open_listener(in_port_t port)
     return listener;
 }
 
-/* A request ends with its first blank line. recv may cut it anywhere. */
+/* A request ends with a blank line. recv may cut it anywhere. */
 static bool is_complete(const char *request, size_t length)
 {
     return memmem(request, length, "\n\n", 2) != NULL ||

@@ -71,8 +71,8 @@ struct connection {
 static struct connection connections[MAX_DESCRIPTORS];
 
 /* Set when descriptors, memory or table entries run out. Cleared after one
-   second without an event. The program prints a message only when it sets this,
-   so at most one per second. */
+   second without an event. The program prints a message only when this becomes
+   true, so at most one per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -223,7 +223,7 @@ static ssize_t receive_some(int fd)
     return n;
 }
 
-/* EPOLLIN: the client has sent something, or has left. */
+/* EPOLLIN: the client has sent something, or its stream has ended. */
 static void read_chunk(int epoll, int fd)
 {
     ssize_t n = receive_some(fd);

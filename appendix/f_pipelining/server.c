@@ -75,8 +75,8 @@ struct connection {
 static struct connection connections[MAX_DESCRIPTORS];
 
 /* Set when descriptors, memory or table entries run out. Cleared after one
-   second without an event. The program prints a message only when it sets this,
-   so at most one per second. */
+   second without an event. The program prints a message only when this becomes
+   true, so at most one per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -182,11 +182,11 @@ static bool accept_connection(int epoll, int listener)
     /* The listener was shut down: accept4 cannot succeed any more. */
     if (fd == -1 && errno == EINVAL) die("accept4");
     if (fd == -1 || fd >= MAX_DESCRIPTORS) {
-        /* Usually too many clients. Stop watching the listener. main tries
-           again later. Otherwise, level-triggered epoll would report the
-           clients in the queue again and again. EPOLL_CTL_DEL, because a mask
-           of 0 does not stop EPOLLHUP, which comes if the listener is shut
-           down. */
+        /* Usually too many clients, and others wait in the queue. Stop watching
+           the listener: level-triggered epoll would report it again and again.
+           main adds it again later, and epoll reports the queue then, even with
+           EPOLLET. EPOLL_CTL_DEL, because a mask of 0 does not stop EPOLLHUP,
+           which comes if the listener is shut down. */
         if (!shortage && fd == -1) perror("accept4");
         if (!shortage && fd >= 0) fputs("table full: client refused\n", stderr);
         if (fd >= 0) close(fd);
@@ -317,7 +317,7 @@ static void send_responses(int epoll, int fd)
         close(fd);
 }
 
-/* EPOLLIN: the client has sent something, or has left. */
+/* EPOLLIN: the client has sent something, or its stream has ended. */
 static void read_requests(int epoll, int fd)
 {
     const struct connection *c = &connections[fd];

@@ -86,8 +86,8 @@ struct connection {
 static struct connection connections[MAX_DESCRIPTORS];
 
 /* Set when descriptors, memory or table entries run out. Cleared after one
-   second without an event. The program prints a message only when it sets this,
-   so at most one per second. */
+   second without an event. The program prints a message only when this becomes
+   true, so at most one per second. */
 static bool shortage;
 
 /* For a failure after which the program can serve nobody: prints the call and
@@ -159,7 +159,7 @@ static int open_timer(void)
     return timer;
 }
 
-/* A request ends with its first blank line. recv may cut it anywhere. */
+/* A request ends with a blank line. recv may cut it anywhere. */
 static bool is_complete(const char *request, size_t length)
 {
     return memmem(request, length, "\n\n", 2) != NULL ||
@@ -298,7 +298,7 @@ static ssize_t receive_some(int fd)
     return n;
 }
 
-/* EPOLLIN: the client has sent something, or has left. */
+/* EPOLLIN: the client has sent something, or its stream has ended. */
 static void read_request(int epoll, int fd)
 {
     const struct connection *c = &connections[fd];
@@ -337,11 +337,11 @@ static void send_response(int epoll, int fd)
     if (n == -1 && errno != EAGAIN) {
         drop(fd, "send");
     } else if (*connections[fd].unsent == '\0') {
-        /* From now on, wait only for EPOLLHUP, as in the article. Shutting down
-           both directions makes the kernel report it at once, and main closes
-           fd. If there is unread input, close sends a reset. Therefore shutdown
-           sends the end of the stream before that. shutdown fails if the client
-           has reset the connection. */
+        /* From now on, wait only for EPOLLHUP, as in the article. shutdown ends
+           both directions: the client gets the end of the stream, the kernel
+           reports EPOLLHUP at once, and main closes fd. Without shutdown, close
+           would only send a reset if there is unread input. shutdown fails if
+           the client has reset the connection. */
         if (watch(epoll, EPOLL_CTL_MOD, fd, 0) == -1)
             drop(fd, "epoll_ctl");
         else if (shutdown(fd, SHUT_RDWR) == -1)

@@ -204,7 +204,7 @@ static void open_ring(void)
     completions = (const struct io_uring_cqe *)(start + cq->cqes);
 }
 
-/* A request ends with its first blank line. recv may cut it anywhere. */
+/* A request ends with a blank line. recv may cut it anywhere. */
 static bool is_complete(const char *request, size_t length)
 {
     return memmem(request, length, "\n\n", 2) != NULL ||

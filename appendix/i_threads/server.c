@@ -86,7 +86,7 @@ static int open_listener(in_port_t port)
     return listener;
 }
 
-/* A request ends with its first blank line. recv may cut it anywhere. */
+/* A request ends with a blank line. recv may cut it anywhere. */
 static bool is_complete(const char *request, size_t length)
 {
     return memmem(request, length, "\n\n", 2) != NULL ||
@@ -163,7 +163,7 @@ static bool send_response(int fd)
            client is gone. */
         ssize_t n = send(fd, unsent, strlen(unsent), MSG_NOSIGNAL);
         if (n == -1) return give_up("send");
-        /* send may accept only part of the data. */
+        /* Usually all of it. But Ctrl-Z may interrupt a send that sleeps. */
         unsent += n;
     }
     return true;

@@ -93,8 +93,8 @@ struct connection {
 static struct connection connections[MAX_DESCRIPTORS];
 
 /* Set when descriptors, memory or table entries run out. Cleared after one
-   second without an event. The program prints a message only when it sets this,
-   so at most one per second. */
+   second without an event. The program prints a message only when this becomes
+   true, so at most one per second. */
 static bool shortage;
 
 /* The socket for the next client's connection to the server, or -1. */
