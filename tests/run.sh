@@ -56,9 +56,11 @@ if [ -z "${PATIENCE:-}" ]; then
 fi
 export PATIENCE
 
-# run_part PROGRAM FILES: writes what bats prints to $work/N.tap.
+# run_part PROGRAM FILES: writes what bats prints to $work/N.tap. It runs in the
+# background: in bash 5.3 it would ignore SIGINT, because there is a trap.
 run_part() {
   local files=() name output=$work/$started
+  trap - INT
   for name in $2; do
     case $name in
       in:*) export BIN=${BIN:-build}/${name#in:} ;;
