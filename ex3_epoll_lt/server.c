@@ -7,8 +7,10 @@
  * epoll_wait reports it again.
  *
  * New since example 2: non-blocking sockets, an epoll instance, and a table
- * that stores what each client has sent and must still get. And when
- * descriptors run out, retry_accept, because a pause would stop all clients.
+ * that stores what each client has sent and must still get. shutdown ends a
+ * connection before close. When descriptors run out, retry_accept, because a
+ * pause would stop all clients. And no descriptor is passed on to another
+ * program: SOCK_CLOEXEC, EPOLL_CLOEXEC.
  *
  * Try it: make ex3 && ./ex3, leave nc localhost 8080 open in one terminal and
  * run curl -i localhost:8080 in another: curl gets its response at once.
