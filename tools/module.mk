@@ -31,7 +31,7 @@ ifneq ($(THREADED),)
 	  $(THREADED:%=build/threads/%)
 	for program in $(sort $(notdir $(THREADED))); do EXAMPLE=$$program SANITIZED=1 \
 	  BIN=build/threads PATIENCE=10 $(LESS_RANDOM) \
-	  $(BATS) appendix/$$program/tests.bats || exit 1; done
+	  $(BATS) appendix/$$program/tests.bats appendix/threads.bats || exit 1; done
 endif
 
 # musl brings no headers of the kernel; appendix H needs them.

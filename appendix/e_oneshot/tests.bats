@@ -82,40 +82,6 @@ mask() { echo "\{(events=)?$1\|EPOLLONESHOT,"; }
   stop_server
 }
 
-@test "does not mix the requests that two workers print" {
-  local i
-  look='print_request: flockfile'
-  start_slow
-  client -n 40 fill 5000 send '\r\n\r\n' read
-  stop_server
-  for i in {1..40}; do
-    printf -- '-%.0s' {1..40}
-    printf '\n%5000s\r\n\n' '' | tr ' ' x
-  done >"$dir/expected"
-  cmp -s "$dir/expected" "$out" || fail '40 requests, one after the other' \
-    "lines of these lengths: $(awk '{ print length }' "$out" | sort -n | uniq -c)"
-}
-
-# Under ThreadSanitizer, this is what finds a missing lock.
-@test "survives clients of all kinds at once" {
-  local i answers
-  start_server
-  for i in 1 2 3; do
-    start_client -n 30 send "$request" read
-    start_client -n 15 send 'GET / HT' finish read
-    start_client -n 15 fill 3000 reset
-    start_client -n 10 fill 9000 read
-    start_client -n 10 fill 2000 send "$request" finish reset
-    start_client -n 30
-  done
-  wait "${clients[@]}" || true
-  answers=$(cat "$dir"/answer.* | grep -a -o 'Hello, world!' | wc -l)
-  [ "$answers" -ge 90 ] || fail 'at least 90 answers' "$(what_happened || echo "$answers")"
-  assert_curl_is_answered
-  assert_no_leak
-  stop_server
-}
-
 @test "tries accept4 again once a second while it fails, and says so" {
   local PATIENCE=6 before=$SECONDS
   look='work: retry_accept'

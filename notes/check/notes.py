@@ -213,7 +213,7 @@ class Break:
         self.test = " ".join(match[1].split()) if match else ""
 
     def has_test(self):
-        tests = "".join(map(read, files("tests/*.bats", f"appendix/{self.program}/*.bats")))
+        tests = "".join(map(read, files("tests/*.bats", "appendix/*.bats", f"appendix/{self.program}/*.bats")))
         return self.test in [f"{self.program}: {name}" for _, name in re.findall(
             r"@test (['\"])(.*?)\1 \{", tests)]
 
