@@ -28,6 +28,7 @@ hint() {
   echo "$failed $given" >"$file"
   echo
   echo "Stage $failed: ${sentence[failed]}. Hint $given of ${#hints[@]}:"
+  sed -n 's/^✗ \(not true: ex.: \)*/Failed: /p' "$built.$failed" | head -n 1
   fold -s -w 76 <<<"${hints[given - 1]}" | sed 's/ $//'
   if [ "$given" -eq "${#hints[@]}" ]; then
     echo "This was the last one. NOTES.md, example $n, explains the step."
@@ -82,7 +83,7 @@ while true; do
     judge "$failed"
     show
   fi
-  if [ "$status" -eq 0 ]; then echo "All stages pass. make diff$n shows the step of the kit."; fi
+  if [ "$status" -eq 0 ]; then echo "All stages pass. Now compare: diff -u $source $(echo "ex$n"_*/server.c)"; fi
   if [ ! -t 0 ] || [ ! -t 1 ]; then exit "$status"; fi
   wait_for_save
 done

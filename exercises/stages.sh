@@ -165,7 +165,7 @@ show() {
   echo
   why "$failed"
   if [ -n "${scene[failed]}" ] && has_replay; then
-    echo "    see it      make replay$n (scene ${scene[failed]})"
+    echo "    see it      make replay$n: scene ${scene[failed]} may show it"
   fi
 }
 

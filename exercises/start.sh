@@ -43,7 +43,10 @@ SIGTERM ends it: for this, it needs no code of its own. Let it print 40 dashes
 before each request, and the request without its last two bytes.' ;;
   3) echo 'It is example 2. Let no client wait for another: make all sockets
 non-blocking, register them with epoll (level-triggered), and call recv and send
-only when epoll_wait reports the socket. Keep the state of each client in a table.' ;;
+only when epoll_wait reports the socket. Keep the state of each client in a table
+of MAX_DESCRIPTORS entries. The tests look for these calls, for one client, in the
+order of the article: accept4, EPOLL_CTL_ADD, recv, EPOLL_CTL_MOD for EPOLLOUT,
+print the request, send, EPOLL_CTL_MOD for 0, shutdown; after EPOLLHUP, close.' ;;
   4) echo 'It is example 3. Add EPOLLET to the mask in every call of watch for a client,
 and for the listener. Then call accept4, recv and send in loops until nothing is
 left, because epoll does not report it again.' ;;
@@ -52,5 +55,5 @@ the kernel has accepted the whole response. If setsockopt fails, say so and go o
   6) echo 'It is example 3. Set TCP_NODELAY once, so that all connections have it.' ;;
 esac
 echo "
-Edit $target, then type: make grade$1
+Edit $target, its first comment too, then type: make grade$1
 Or keep make practice$1 open in another terminal: it tests whenever you save."

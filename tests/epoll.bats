@@ -11,7 +11,9 @@ assert_flag() {
   local fd flags
   start_server
   hold_client
-  wait_for has_descriptors $((descriptors_at_start + 1))
+  wait_for has_descriptors $((descriptors_at_start + 1)) ||
+    fail 'the connection of a client stays open while it is silent' \
+      "$(what_happened || echo 'the server has closed it')"
   for fd in "/proc/$server/fd/"*; do
     # The terminal may have passed one on, with exec 9<>/dev/tcp/...
     if [[ ${fd##*/} -le 2 || $(readlink "$fd") != $2* ]] ||

@@ -22,7 +22,7 @@ load helpers
   look=read_request
   start_traced recvfrom,sendto
   hold_client send 'GET / HT'
-  wait_for grep -q 'recvfrom.*= 8' "$trace"
+  assert_trace '^recvfrom.* = 8$' 'a recv that returns 8 bytes'
   refute_trace sendto 'no send before the request is complete'
   assert_sleeps
   release "$client"

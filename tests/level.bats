@@ -10,7 +10,7 @@ setup_file() { probe; }
   start_traced epoll_ctl
   assert_answer send "$request" read
   stop_server
-  assert_trace EPOLLOUT
+  assert_trace EPOLLIN
   refute_trace EPOLLET
 }
 

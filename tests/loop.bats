@@ -6,14 +6,14 @@ load helpers
 setup_file() { probe; }
 
 @test "serves twenty clients one after the other" {
-  local i
+  local i look='accept_connection: the state of a new client; print_request'
   start_server
   for i in {1..20}; do
-    did="the client number $i of 20; earlier ones were answered"
-    assert_answer send "$request" read
+    did="number $i of 20 clients; earlier ones were answered"
+    # Every second request comes in parts: nothing of an earlier client may be left.
+    if ((i % 2)); then assert_answer send "$request" read; else assert_answer drip "$request" read; fi
   done
   assert_no_leak
-  look='accept_connection: the state of a new client; print_request'
   [ "$(grep -c 'GET / HTTP/1.0' "$out")" -eq 20 ] ||
     fail 'it prints 20 requests' "$(grep -c 'GET / HTTP/1.0' "$out") requests"
   stop_server
@@ -24,7 +24,7 @@ setup_file() { probe; }
   start_client send "$request" read wait
   did+=", and stays"
   await_ready
-  assert_no_leak "$(end_of_connection)"
+  assert_no_leak 'main and send_response: what ends a connection'
   stop_server
 }
 
@@ -44,9 +44,10 @@ setup_file() { probe; }
   suspend_server
   client send "$request" finish reset
   kill -CONT "$server"
-  assert_said '^send: Broken pipe'
-  assert_lines_said 1
+  # A program that is graded may close the connection without a send.
+  [ -n "${GRADED:-}" ] || assert_said '^send: Broken pipe'
   assert_curl_is_answered
+  assert_lines_said 1
   assert_no_leak
   stop_server
 }
