@@ -25,6 +25,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -345,7 +346,7 @@ static void wake(void)
     report("nobody wrote", epoll);
     must(eventfd_write(event, 1), "eventfd_write");
     must(eventfd_write(event, 1), "eventfd_write");
-    report("two threads wrote", epoll);
+    report("written twice", epoll);
     eventfd_t count;
     must(eventfd_read(event, &count), "eventfd_read");
     printf("one read returns the sum: %d\n", (int)count);
@@ -378,25 +379,40 @@ static void connecting(void)
     try_connect(&there);
 }
 
+/* Returns when the process sleeps. */
+static void await_sleep(pid_t process)
+{
+    char path[32], state = 'R';
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)process);
+    while (state != 'S') {
+        usleep(1000);
+        FILE *file = fopen(path, "r");
+        if (file == NULL) die(path);
+        if (fscanf(file, "%*d (facts) %c", &state) != 1) die(path);
+        fclose(file);
+    }
+}
+
 /* Each process has an epoll instance of its own, and all watch one listener. */
 static void count_woken(const char *text, uint32_t events)
 {
     enum { PROCESSES = 8 };
-    int listener = open_listener(1);
-    for (int i = 0; i < PROCESSES; i++)
-        if (must(fork(), "fork") == 0) {
-            int epoll = new_epoll(listener, events);
-            struct epoll_event event;
-            _exit(epoll_wait(epoll, &event, 1, 600) == 1);
-        }
-    /* Until all of them sleep in epoll_wait. */
-    usleep(300000);
+    int listener = open_listener(1), woken = 0;
+    pid_t processes[PROCESSES];
+    for (int i = 0; i < PROCESSES; i++) {
+        if ((processes[i] = must(fork(), "fork")) != 0) continue;
+        int epoll = new_epoll(listener, events);
+        struct epoll_event event;
+        _exit(epoll_wait(epoll, &event, 1, -1) == 1);
+    }
+    for (int i = 0; i < PROCESSES; i++) await_sleep(processes[i]);
     open_client(listener, 0);
-    int woken = 0;
+    usleep(500000);
     for (int i = 0; i < PROCESSES; i++) {
         int status;
-        must(wait(&status), "wait");
-        woken += WEXITSTATUS(status);
+        kill(processes[i], SIGKILL);
+        must(waitpid(processes[i], &status, 0), "waitpid");
+        woken += WIFEXITED(status);
     }
     printf("%s: one client wakes %d of %d processes\n", text, woken, PROCESSES);
 }
@@ -412,36 +428,44 @@ static void herd(void)
 static void count_clients(const char *text, int again)
 {
     enum { PROCESSES = 3, CLIENTS = 6 };
-    int listener = open_listener(1);
+    int listener = open_listener(1), status;
     pid_t processes[PROCESSES];
+    int *counts = mmap(NULL, sizeof(int[PROCESSES]), PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (int i = 0; i < PROCESSES; i++) {
-        if ((processes[i] = must(fork(), "fork")) != 0) continue;
-        usleep(30000 * i);
+        if ((processes[i] = must(fork(), "fork")) != 0) {
+            must(waitpid(processes[i], &status, WUNTRACED), "waitpid");
+            continue;
+        }
         int epoll = new_epoll(listener, EPOLLIN | EPOLLEXCLUSIVE);
-        usleep(30000 * (5 - 2 * i));
+        raise(SIGSTOP);
         struct epoll_event event;
-        int count = 0;
-        while (epoll_wait(epoll, &event, 1, 600) == 1) {
+        while (epoll_wait(epoll, &event, 1, -1) == 1) {
+            counts[i]++;
             close(must(accept(listener, NULL, NULL), "accept"));
-            count++;
             if (!again) continue;
             must(control(epoll, EPOLL_CTL_DEL, listener, 0), "epoll_ctl");
             must(control(epoll, EPOLL_CTL_ADD, listener,
                          EPOLLIN | EPOLLEXCLUSIVE),
                  "epoll_ctl");
         }
-        _exit(count);
     }
-    usleep(250000);
+    for (int i = PROCESSES - 1; i >= 0; i--) {
+        kill(processes[i], SIGCONT);
+        await_sleep(processes[i]);
+    }
     for (int i = 0; i < CLIENTS; i++) {
-        close(open_client(listener, 0));
-        usleep(30000);
+        char byte;
+        int client = open_client(listener, 0);
+        recv(client, &byte, 1, 0); /* Returns when a process has closed. */
+        close(client);
+        for (int j = 0; j < PROCESSES; j++) await_sleep(processes[j]);
     }
     printf("%s:", text);
     for (int i = 0; i < PROCESSES; i++) {
-        int status;
+        kill(processes[i], SIGKILL);
         must(waitpid(processes[i], &status, 0), "waitpid");
-        printf(" %d", WEXITSTATUS(status));
+        printf(" %d", counts[i]);
     }
     puts("");
 }

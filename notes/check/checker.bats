@@ -99,6 +99,13 @@ doc.md:1: line 22 of ex1.py is in 0 rows'
   finds "1: no line of ex1_blocking/server.c has 'return d;'"
 }
 
+@test "fold: each has its end" {
+  document '<details>' text '</details>'
+  accepts
+  document '<details>' text '<details>' more '</details>'
+  finds '1: a <details> without its end'
+}
+
 # --- Breaks -----------------------------------------------------------------
 
 # a_break [SED_COMMAND]: a document with a break, changed.

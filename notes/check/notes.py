@@ -37,7 +37,7 @@ ARTICLE = {"ex1.py": (22, {2, 8, 13, 21}), "ex2.py": (24, {2, 8, 13}),
 # Names that may stand in backticks although no code here has them.
 NAMES = set("""
     ab apt bats curl echo exec fcntl finally fork free gdb grep in6addr_any malloc
-    net.ipv6.bindv6only results.json nc nstat poll ppoll printf prlimit pselect6 ptr
+    net.ipv4.tcp_migrate_req net.ipv6.bindv6only results.json nc nstat poll ppoll printf prlimit pselect6 ptr
     pthread_create python3 read recvfrom select sendfile sendto ss strace top
     write writev wrk connect epoll_pwait CR LF NUL GET TIME_WAIT
     """.split())
@@ -104,6 +104,9 @@ class Document:
         self.prose = "\n".join(outside)
         if len(ticks) % 2:
             self.wrong(ticks[-1], "a fence without an end")
+        folds = re.findall(r"</?details>", self.prose)
+        if folds != ["<details>", "</details>"] * (len(folds) // 2):
+            self.wrong(0, "a <details> without its end")
 
     def wrong(self, where, text):
         """Where: the index of a line, or a match in the prose."""
