@@ -73,7 +73,7 @@ assert_flag() {
   look='send_response: EAGAIN'
   start_with_20_MB
   hold_client send "$request"
-  client send "$request" read
+  PATIENCE=$((PATIENCE * 3)) client send "$request" read
   [ "$(wc -c <"$dir/answer")" -eq 20000000 ] ||
     fail 'a second client gets 20,000,000 bytes' \
       "$(what_happened || echo "it gets $(wc -c <"$dir/answer")")"
@@ -102,7 +102,8 @@ assert_shortage_is_bearable() {
   before=$(now)
   release "$accepted"
   assert_response_of "$accepted"
-  [ "$(since "$before")" -lt $((PATIENCE * 250)) ] ||
+  # A slow machine needs longer than a server that pauses for a second.
+  [ "$(since "$before")" -lt $((PATIENCE * (PATIENCE > 4 ? 1000 : 250))) ] ||
     fail 'a client accepted before is served at once' "it waited $(since "$before") ms"
   assert_lines_said 2
 }
