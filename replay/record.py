@@ -41,6 +41,10 @@ class Wrong(Exception):
     """A program that does not compile, or a recording that fails."""
 
 
+class Slow(Wrong):
+    """A scene in which a timer of the kernel is faster than this machine."""
+
+
 def enter_namespace():
     """Starts this script again, in a new network namespace."""
     unshare = ["unshare", "-n" if os.geteuid() == 0 else "-rn"]
@@ -107,9 +111,11 @@ def run(directory, **job):
             raise Impossible("this gdb is older than gdb 10, or has no Python")
         if "too slow" not in told:
             break
+    slow = "too slow" in told
     if job["mine"]:
         told = told.strip().rsplit("\n", 1)[-1]
-    raise Wrong(f"{job['scene']}, try {attempt + 1}: {told}")
+    raise (Slow if slow else Wrong)(
+        f"{job['scene']}, try {attempt + 1}: {told}")
 
 
 def finish(steps, program, source, known, ends=True):
@@ -243,6 +249,14 @@ def side_by_side(jobs, work=None):
             pool.map(record, *zip(*jobs))
 
 
+def unless_slow(job):
+    """The recording, or None."""
+    try:
+        return record(*job)
+    except Slow:
+        return None
+
+
 def main():
     names = [a for a in sys.argv[1:] if a != "--check"]
     unknown = [n for n in names if n not in scenes.SCENES]
@@ -254,10 +268,13 @@ def main():
     failed, names = False, [
         n for n in names or scenes.STORED if os.path.exists(
             f"{TOP}/{scenes.FILES[scenes.SCENES[n]['program']][0]}")]
-    recordings = side_by_side([(name, None) for name in names])
+    recordings = side_by_side([(name, None) for name in names], unless_slow)
     for name, recording in zip(names, recordings):
         path = f"{HERE}/recordings/{name}.js"
-        if "--check" in sys.argv:
+        if not recording:
+            print(f"{name}: left as it is, because this machine is too slow"
+                  " for it", flush=True)
+        elif "--check" in sys.argv:
             told = difference(name, recording)
             failed = failed or told is not None
             print(f"{name}: {told or 'the same events'}", flush=True)

@@ -58,6 +58,13 @@ PYTHON
   [ "$output" = 'ex4-broken: the same events' ]
 }
 
+@test "replay: a slow machine leaves out a scene that has 35 ms" {
+  file=replay/stepper.py changed='s/in_time(0.035)/in_time(0)/'
+  recorder --check f-plain ex1-one
+  [ "$status" -eq 0 ]
+  [[ $output == 'f-plain: left as it is,'*'ex1-one: the same events' ]]
+}
+
 @test "replay: a recording of an older program is found" {
   file=ex3_epoll_lt/server.c changed='s/MAX_REQUEST 8192/MAX_REQUEST 8000/'
   recorder --check ex3-reset
