@@ -51,15 +51,17 @@ const turnOf = token => token ? token.step.turn : Infinity;
 const MATTERS = /^(accept|recv|send|wait|close|shutdown|epoll_ctl|setsockopt|listen|bind|exit)/;
 
 /* What can be compared: no numbers of descriptors or bytes, and all recv or send
-   that follow each other and succeed are one. poll and select need no epoll_ctl. */
-function tokens({ steps }, from, hasEpoll) {
+   that follow each other and succeed are one. poll and select need no epoll_ctl.
+   strict: the arguments, too. */
+function tokens({ steps }, from, hasEpoll, strict) {
   const list = [];
   steps.forEach((step, k) => {
     const { call, turn } = step;
     if (!call || k < from || call.fn === "epoll_ctl" && !hasEpoll) return;
-    if (!MATTERS.test(roleOf(call)) && step.kind !== "sleep") return;
-    const { fn, on, text, result = "" } = call, isMask = /^(epoll_ctl|setsockopt)$/.test(fn), before = list.at(-1);
-    const outcome = step.kind === "sleep" ? "asleep" : isMask ? text.replace(/\d+/g, "") :
+    if (!MATTERS.test(roleOf(call)) && step.kind !== "sleep" && !(strict && /^(socket|epoll_create)/.test(call.fn))) return;
+    const { fn, on, text, result = "" } = call, isMask = strict || /^(epoll_ctl|setsockopt)$/.test(fn), before = list.at(-1);
+    const outcome = strict ? text.slice(fn.length).replace(/^\(\d+|(?<=[A-Z], )\d+(?=, )/g, "") :
+      step.kind === "sleep" ? "asleep" : isMask ? text.replace(/\d+/g, "") :
       result.startsWith("= -1") || result === "= 0" ? result :
         (call.events || []).map(([, mask]) => mask.replace(/E?POLL/g, "")).sort().join();
     const id = [turn, roleOf(call), roleOf(call) === "wait" || on, outcome].join("/"), isSame = before && before.id === id;
@@ -74,19 +76,21 @@ function otherBytes(scenes, frames, names) {
   const clients = frame => frame.map((s, side) => scenes[side].states[s.k].clients);
   const differ = ([ours, theirs]) => ours.findIndex((client, n) => client.got !== theirs[n].got);
   const frame = frames.findIndex(f => f.every(s => s.moved) && differ(clients(f)) >= 0);
-  if (frame < 0) return { text: "none, both make the same calls.", frame: frames.length - 1 };
+  if (frame < 0) return null;
   const sides = clients(frames[frame]), n = differ(sides);
   const got = sides.map((list, side) => `${count(list[n].got)} bytes in ${names[side]}`);
   return { text: `the same calls, but ${sides[0][n].name} has got ${got.join(", and ")}.`, frame };
 }
 
-function difference(scenes, frames) {
+/* First what happens, then what the clients get, then the arguments. */
+function difference(scenes, frames, strict = false) {
   const names = scenes.map((scene, side) => nameOf(scene, scenes[1 - side])), from = starts(scenes);
   const hasEpoll = scenes.every(scene => scene.steps.some(step => step.call?.fn === "epoll_ctl"));
-  const [left, right] = scenes.map((scene, side) => tokens(scene, from[side], hasEpoll));
+  const [left, right] = scenes.map((scene, side) => tokens(scene, from[side], hasEpoll, strict));
   const n = left.findIndex((token, k) => token.id !== right[k]?.id), at = n < 0 ? left.length : n;
   const first = [left[at], right[at]], turn = Math.min(...first.map(turnOf));
-  if (turn === Infinity) return otherBytes(scenes, frames, names);
+  if (turn === Infinity && !strict) return otherBytes(scenes, frames, names) || difference(scenes, frames, true);
+  if (turn === Infinity) return { text: "none is visible here. This does not prove that they do the same.", frame: frames.length - 1 };
   const [a, b] = first.map(token => token && !token.isMask && token.step.call);
   const isWait = a && roleOf(a) === "wait", isSame = a && b && roleOf(a) === roleOf(b) && (isWait || a.on === b.on);
   const word = (token, side) => {
@@ -95,7 +99,6 @@ function difference(scenes, frames) {
     if (turnOf(token) > turn) return name + ({ ended: " has ended", spins: " never sleeps" }[status] || " makes no call");
     const { fn, text, result = "" } = token.step.call;
     if (token.outcome === "asleep") return `${name} sleeps in ${fn}`;
-    if (isSame && isWait) return `${name} wakes up: ${result.replace(/^= \d+:? ?/, "") || "no event"}`;
     if (isSame) return `in ${name}, ${fn} returns ${result.slice(2)}`;
     return `${name} calls ${token.isMask ? text : fn}${token.isAgain && !token.isMask ? " again" : ""}`;
   };

@@ -351,21 +351,29 @@ def check_differences():
             assert browser.js("return at === view.difference.frame && at > 0")
     sys.path.insert(0, str(TOP / "replay"))
     import practice
-    runs = [json.loads((PAGE / f"recordings/{name}.js").read_text()[11:-3])
-            for name in ("ex4-broken", "ex4-long")]
-    runs[0].update(id="mine-ex4-long", pair="ex4-long", good=False, ending="A waits.",
-                   notes=["The compiler is old."], change="")
-    with tempfile.TemporaryDirectory(prefix="replay-page.") as folder:
-        page = pathlib.Path(folder) / "replay.html"
-        page.write_text(practice.page(runs))
-        with Browser("", page) as browser:
-            text = browser.text("#list")
-            for part in ("✗ ", "A waits.", "The compiler is old.",
-                         "example 4 calls recv again; yours sleeps in epoll_wait."):
-                assert part in text, text
-            browser.click("#list a")
-            browser.is_at("mine-ex4-long+ex4-long/1")
-            browser.has_no_errors()
+    kit, accept = "ex4-long", "calls accept4(3, SOCK_NONBLOCK|SOCK_CLOEXEC)"
+    for mine, old, new, wanted in (
+            ("ex4-broken", "", "", "example 4 calls recv again; yours sleeps in epoll_wait."),
+            (kit, "accept4(3, SOCK_NONBLOCK|SOCK_CLOEXEC)", "accept(3)", f"example 4 {accept}; yours calls accept(3)."),
+            (kit, "SHUT_RDWR", "SHUT_WR", "example 4 calls shutdown(5, SHUT_RDWR); yours calls shutdown(5, SHUT_WR)."),
+            (kit, "recv(5", "read(5", "none is visible here.")):
+        runs = [json.loads((PAGE / f"recordings/{name}.js").read_text()[11:-3]) for name in (mine, kit)]
+        for step in runs[0]["steps"]:
+            call = step.get("call", {"text": "", "fn": ""})
+            call.update(text=call["text"].replace(old, new))
+            call.update(fn=call["text"].split("(")[0])
+        runs[0].update(id="mine-ex4-long", pair=kit, good=False, ending="A waits.",
+                       notes=["The compiler is old."], change="")
+        with tempfile.TemporaryDirectory(prefix="replay-page.") as folder:
+            page = pathlib.Path(folder) / "replay.html"
+            page.write_text(practice.page(runs))
+            with Browser("", page) as browser:
+                text = browser.text("#list")
+                for part in ("✗ ", "A waits.", "The compiler is old.", "First difference: " + wanted):
+                    assert part in text, text
+                browser.click("#list a")
+                browser.is_at("mine-ex4-long+ex4-long/1")
+                browser.has_no_errors()
 
 
 def check_clients():
