@@ -291,11 +291,16 @@ def main():
     sys.exit(failed)
 
 
-if __name__ == "__main__":
+def command(work):
+    """Runs the work of a script, and says what it could not do."""
     try:
-        main()
+        work()
     except Impossible as why:
         print("replay: skipped:", why)
         sys.exit(77)
     except Wrong as why:
         sys.exit(f"replay: {why}")
+
+
+if __name__ == "__main__":
+    command(main)

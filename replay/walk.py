@@ -283,10 +283,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except record.Impossible as why:
-        print("replay: skipped:", why)
-        sys.exit(77)
-    except record.Wrong as why:
-        sys.exit(f"replay: {why}")
+    record.command(main)

@@ -148,8 +148,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except record.Impossible as why:
-        print("replay: skipped:", why)
-        sys.exit(77)
+    record.command(main)
