@@ -159,6 +159,7 @@ def page(recordings):
                   record.read(f"replay/{m[1]}") + "</style>",
                   record.read("replay/index.html"))
     html = re.sub(r'<script src="(.*?)"></script>\n?', inline, html)
+    html = re.sub(' *<a id="notes".*\n', "", html)  # it may be mailed
     data = "".join(map(record.script, recordings)).replace("</", "<\\/")
     return html.replace("</body>", f"<script>\n{data}</script>\n</body>")
 

@@ -132,6 +132,8 @@ for path in linked - set(documents):
         shutil.copy(TOP / path, folder / path)
     else:
         source(path, grows.get(dirname(path)) if path.endswith("/server.c") else None)
+for path in folder.glob("replay/index.html"):
+    path.write_text(path.read_text(encoding="utf-8").replace("../NOTES.md", f"../{page_of('NOTES.md')}"), encoding="utf-8")
 for path in ("page.css", "page.js"):
     shutil.copy(TOP / "site" / path, folder / path)
 print("\n".join(f"nothing is at: {line}" for line in broken) or f"open {folder / 'index.html'}")

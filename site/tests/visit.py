@@ -16,7 +16,7 @@ def links(page):
 
 
 def check_links():
-    for page in pages:
+    for page in text:
         for link in links(page):
             name, _, anchor = link.partition("#")
             there = (page.parent / unquote(name)).resolve() if name else page
