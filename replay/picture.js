@@ -124,8 +124,8 @@ function chart(scene, now) {
   });
   const wakes = scene.wakes.filter(k => k <= now).map(k =>
     `<b style="left:${(scene.events.indexOf(k) + 0.5) * wide}%">${scene.inputs.has(k) ? "▲" : "△"}</b>`);
-  const woken = shown.filter(k => scene.inputs.has(k)).length;
-  const title = woken ? `▲ woken ${["once", "twice"][woken - 1] || woken + " times"} by received bytes` :
+  const reports = shown.filter(k => scene.inputs.has(k)).length;
+  const title = reports ? `▲ received bytes reported ${["once", "twice"][reports - 1] || reports + " times"}` :
     "bytes in the buffers, over time";
   return `<figure><figcaption>${title}</figcaption><div aria-hidden="true">${bars.join("")}</div>` +
     `<p aria-hidden="true">${wakes.join("")}</p></figure>`;
