@@ -398,6 +398,18 @@ def sleep(step, before, last):
     return f"The program sleeps in {fn} until a client connects."
 
 
+def spin(calls, state):
+    """Of a program that makes these calls again and again."""
+    names = list(dict.fromkeys(c["fn"] for c in calls))
+    events = [e for c in calls for e in c.get("events", [])]
+    fd, mask = (events or [(None, "")])[0]
+    unread = socket_of(state, fd).get("recv", {}).get("bytes")
+    return f"The program calls {' and '.join(names[:2])} again and again, and " + (
+        "nothing changes." if not events or any(c["role"] == "recv" for c in calls)
+        else "reads nothing." if unread and re.search("IN|read", mask)
+        else f"the same event comes back: descriptor {fd} is still watched.")
+
+
 def client(step, before):
     name, state, verb = step["client"], step["state"], step["verb"]
     now = client_of(state, name)

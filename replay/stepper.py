@@ -242,13 +242,9 @@ class Stepper:
             self.idle_at = list(range(visits[0], len(self.steps)))
             self.idle_at = [i for i in self.idle_at if "call" in self.steps[i]]
         if self.idle > IDLE or len(visits) > IDLE:
-            names = list(dict.fromkeys(self.steps[i]["call"]["fn"]
-                                       for i in self.idle_at[SHOWN:]))
-            reads = any(self.steps[i]["call"]["role"] == "recv"
-                        for i in self.idle_at[SHOWN:])
-            self.spins(f"The program calls {' and '.join(names[:2])} again and"
-                       " again, and " + ("nothing changes." if reads else
-                                         "reads nothing."))
+            self.spins(sentences.spin([self.steps[i]["call"] for i in
+                                       self.idle_at[SHOWN:]],
+                                      self.steps[-1]["state"]))
 
     def spins(self, sentence):
         """It does not sleep. So the clients act now."""
