@@ -83,12 +83,13 @@ class Stepper:
             return []
 
     def variables(self, frame, line):
-        """Of one function: those that are declared above the line."""
+        """Of one function: those whose declaration ends above the line."""
         found, block = [], frame.block()
         while not block.function:
             found, block = list(block) + found, block.superblock
         found = [s for s in list(block) + found
-                 if s.is_argument or s.is_variable and s.line < line]
+                 if s.is_argument or s.is_variable and ";" in "".join(
+                     self.code[s.line - 1:line - 1])]
         pairs = []
         for symbol in found:
             if symbol.name == "events" and symbol.type.code == \
@@ -110,7 +111,9 @@ class Stepper:
             return dict(status=status, stack=[], vars=[])
         frames = calls.frames()
         if frames:
-            self.line, self.fn = frames[0][1], frames[0][0].name()
+            frame, self.line = next((f for f in frames if f[0].name() not in
+                                     self.wrappers), frames[0])
+            self.fn = frame.name()
         return dict(status=status, stack=[f.name() for f, _ in frames][::-1],
                     vars=self.variables(*frames[0]) if frames else [])
 
@@ -355,6 +358,11 @@ class Stepper:
         self.kernel = kernel.Kernel(self.pid, self.clients, not self.mine)
         self.calls = calls.Calls()
         places = self.breakpoints(source)
+        self.code = sentences.plain(source).split("\n")
+        # Functions that only make a call: their callers say more.
+        self.wrappers = {name for name, body in sentences.bodies(source).items()
+                         if body.count(";") < 3 and name != "main" and
+                         re.search(r"\breturn \w+\([^;]*\); \}$", body)}
         if self.mine:
             # gdb's own thread needs the signals of its child.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
