@@ -140,7 +140,7 @@ function waitLine(scene, now) {
     done.add(who);
     const whom = targets(who), [next] = whom, goesOn = whom.length === 1 && targets(next).length && !done.has(next);
     return ` <span class="waits">waits for →</span> ` + (goesOn ? node(next) + chain(next) :
-      whom.map(node).join(" ") + (isLast && whom.some(name => done.has(name)) ? " <b>forever</b>" : ""));
+      whom.map(name => node(name) + (isLast && done.has(name) ? " <b>forever</b>" : "")).join(" or "));
   };
   const starts = [...edges.filter(edge => !edges.some(other => other[2] === edge[0])), ...edges];
   const chains = starts.map(([who]) => done.has(who) ? "" : node(who) + chain(who)).filter(Boolean);

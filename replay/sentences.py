@@ -368,18 +368,17 @@ def quiet(state):
 def sleep(step, before, last):
     call, state = step["call"], step["state"]
     fn, whom = call["fn"], (state["wait"] or [["", "", "a client"]])[-1][2]
-    waiting = [who for who, _, _ in state["wait"][:-1]]
+    waiting = any(c["does"].startswith("waits") for c in state["clients"])
     for here in quiet(state):
-        if here["kind"] == "listener" and last:
-            return f"{here['queue'][0]} stays in the queue, and nothing wakes" \
-                " the program: both wait forever."
-        if here["kind"] == "listener":
-            return f"{here['queue'][0]} is in the queue, but this is not" \
-                " reported again: the program sleeps."
-        if here["recv"]["bytes"] and (last is None or last and waiting):
-            return f"{some(here['recv']['bytes'])} are unread, but not" \
-                " reported again: " + ("both sides wait forever." if last else
-                                       "the program sleeps.")
+        name, until = here.get("client"), "another client connects"
+        told = f"{here['queue'][0]} is in the queue" if not name else ""
+        if name and here["recv"]["bytes"] and (last is None or last and waiting):
+            told, until = some(here["recv"]["bytes"]) + " are unread", name + " acts"
+        if told:
+            return told + ", but not reported again" + (
+                f", because {name} is gone." if here.get("state") == "CLOSE" else
+                ": both sides wait forever." if last else
+                f" until {until}: the program sleeps.")
     for here in state["sockets"]:
         if here["kind"] == "connection" and here["send"]["bytes"]:
             return f"{some(here['send']['bytes'])} stay in the send buffer" \
@@ -488,7 +487,10 @@ def waits(program, state, call):
         entries = (state["epoll"] or {"entries": []})["entries"]
         if any(e["ready"] for e in entries):
             return rows
-        whom = [socket_of(state, e["fd"])["client"] for e in entries
-                if socket_of(state, e["fd"]).get("kind") == "connection"]
+        here = [(e, socket_of(state, e["fd"])) for e in entries]
+        whom = [s["client"] for _, s in here
+                if s.get("kind") == "connection" and s["state"] != "CLOSE"]
+        whom += ["the next client" for e, s in here
+                 if s.get("kind") == "listener" and e["mask"] != "0"]
     return rows + [[program, "waits for", name]
                    for name in whom or ["the next client"]]

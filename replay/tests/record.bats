@@ -184,5 +184,13 @@ PYTHON
   recordings 'if r["id"] == "ex4-broken":
     assert state["epoll"]["entries"][1]["noNews"]
     assert [s["recv"]["bytes"] for s in state["sockets"][1:]] == [1976]
-    assert state["wait"] == [["A", "waits for", "ex4"], ["ex4", "waits for", "A"]]'
+    assert state["wait"] == [["A", "waits for", "ex4"], ["ex4", "waits for", "A"],
+                             ["ex4", "waits for", "the next client"]]'
+}
+
+@test "replay: no variable is shown before it is set, and no wrapper hides its caller" {
+  recordings 'for s in steps:
+    assert s["fn"] != "watch", path
+    if s["kind"] == "call" and s["fn"] in ("send_some", "receive_some"):
+        assert "n" not in dict(s["state"]["process"]["vars"]), path'
 }
