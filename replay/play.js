@@ -4,6 +4,7 @@
 
 const seen = {};     // of each walk: the situations that were shown
 const done = {};     // of each walk: the questions that were answered
+const LONG = `<a href="#ex3-long+ex4-long" title="A recorded run, beside example 4">3,000 bytes ↗</a>`; // the walk of example 3 lacks it
 
 /* Puts the shared rows, parts and texts together: see README.md. */
 function addWalk(walk) {
@@ -57,10 +58,12 @@ function notice(run, k) {
   run.questions.forEach((question, n) => { if (question.steps.includes(run.indexes[k])) done[run.id].add(n); });
 }
 
-function choiceButtons(run, k, name) {
-  const stop = run.stops[stopAt(run, k)];
-  const buttons = (stop ? run.situations[stop.situation] : []).map(([who, action], n) =>
-    who === name ? `<button data-choice="${n}" aria-label="${safe(who)}: ${safe(action)}">${safe(action)}</button>` : "");
+/* While the calls are played, the buttons stay where they were. */
+function choiceButtons(run, k, name, isTurn) {
+  const { situation } = run.stops.findLast(stop => stop.k <= k) || run.stops[0];
+  const buttons = run.situations[situation].map(([who, action], n) => who === name ?
+    `<button data-choice="${n}" aria-label="${safe(who)}: ${safe(action)}"${isTurn ? "" : " disabled"}>${safe(action)}</button>` +
+    (run.id === "play-ex3" && action === "send all" ? LONG : "") : "");
   return `<div class="choices">${buttons.join("")}</div>`;
 }
 

@@ -96,15 +96,16 @@ function showSide(side, n) {
   const run = view.runs[n], { k, moved } = view.frames[at][n], step = run.steps[k], { rows } = side;
   const isHidden = asking && moved && Boolean(step.call), drawn = view.frames[at - isHidden][n];
   const isTurn = Boolean(run.stops) && !isHidden && stopAt(run, k) >= 0, isLast = k === run.steps.length - 1;
+  const hint = isTurn ? `<strong>${isLast && !run.goesOn ? "Nothing is left to do." : "Your turn."}</strong>` :
+    run.stops && !isHidden ? "<small>→ goes on, End skips to your turn.</small>" : "";
   const sentence = isHidden ? `What does ${step.call.fn} do here? Say it, then press →.` : step.sentence;
   const part = name => side.querySelector("." + name), bold = /(?<![\w&#])\d+(,\d{3})*(?![\w;])/g;
   side.classList.toggle("idle", !moved);
-  part("sentence").innerHTML = `<span>${safe(sentence).replace(bold, "<b>$&</b>")}` +
-    (isTurn ? ` <strong>${isLast && !run.goesOn ? "Nothing is left to do." : "Your turn."}</strong></span>` : "</span>");
-  part("sentence").classList.toggle("long", sentence.length > 88);
+  part("sentence").innerHTML = `<span>${safe(sentence).replace(bold, "<b>$&</b>")} ${hint}</span>`;
+  part("sentence").classList.toggle("long", part("sentence").textContent.length > 88);
   part("picture").innerHTML = picture(run, drawn, step.line, {
     withChart: !run.stops && (view.runs.length === 1 || run.clients.length === 1),
-    choices: run.stops && (name => isTurn ? choiceButtons(run, k, name) : "") });
+    choices: run.stops && (name => choiceButtons(run, drawn.k, name, isTurn)) });
   part("wait").innerHTML = waitLine(run, drawn.k);
   part("calls").innerHTML = callList(run, k, isHidden);
   for (const row of side.now || []) row.classList.remove("now");

@@ -34,7 +34,7 @@ def three_bits(state, call):
     return any(len(mask.split("|")) == 3 for _, mask in call.get("events", []))
 
 
-def unread_forever(state, call):
+def unread(state, call):
     return state["process"]["status"].startswith("asleep") and any(
         e["noNews"] and s["recv"]["bytes"] == 1976
         for e in (state["epoll"] or {"entries": []})["entries"]
@@ -43,7 +43,7 @@ def unread_forever(state, call):
 
 QUESTIONS = {"Make B wait for A.": b_waits_for_a,
              "Make epoll report one event with three bits.": three_bits,
-             "Leave 1,976 bytes unread forever.": unread_forever}
+             "Leave 1,976 bytes unread until their sender acts.": unread}
 
 
 def choices(state, long):

@@ -390,7 +390,10 @@ def check_clients():
         way = browser.js("return view.walk.questions.find(q => q.way).way")
         is_seen(1, 0)
         for n, choice in enumerate(way, 1):
+            before = browser.js("return all('.choices button').length")
             browser.click(f"[data-choice='{choice}']")
+            assert browser.js("return all('.choices :disabled').length") == before, "the buttons move"
+            assert "End skips" in browser.text(".sentence")
             browser.keys(Keys.END)
             is_seen(n + 1, n)
         assert browser.text("#questions").count("✓") == 1
