@@ -138,9 +138,10 @@ function waitLine(scene, now) {
   const targets = who => edges.filter(edge => edge[0] === who).map(edge => edge[2]);
   const chain = who => {
     done.add(who);
-    const whom = targets(who), [next] = whom, goesOn = whom.length === 1 && targets(next).length && !done.has(next);
+    const whom = targets(who), [next] = whom, circle = isLast && whom.find(name => done.has(name));
+    const goesOn = whom.length === 1 && targets(next).length && !done.has(next);
     return ` <span class="waits">waits for →</span> ` + (goesOn ? node(next) + chain(next) :
-      whom.map(name => node(name) + (isLast && done.has(name) ? " <b>forever</b>" : "")).join(" or "));
+      circle ? node(circle) + " <b>forever</b>" : whom.map(node).join(" or "));
   };
   const starts = [...edges.filter(edge => !edges.some(other => other[2] === edge[0])), ...edges];
   const chains = starts.map(([who]) => done.has(who) ? "" : node(who) + chain(who)).filter(Boolean);
