@@ -4,8 +4,8 @@
 
 const count = n => n.toLocaleString("en-US");
 const changed = (isChanged, html) => isChanged ? `<b class="changed">${html}</b>` : html;
-const hue = name => `--hue:var(--${safe(name)})`;
-const disc = name => `<span class="disc" style="${hue(name)}">${safe(name)}</span>`;
+const hue = name => `--hue:var(--${safe(name).slice(-1)})`; // SA is the server in A's pair
+const disc = name => `<span class="disc${name.length > 1 ? " server" : ""}" style="${hue(name)}">${safe(name)}</span>`;
 const arrow = (kind, text) => `<span class="arrow ${kind}"><b>${text}</b></span>`;
 
 function processPanel(now, before, line) {
@@ -13,7 +13,7 @@ function processPanel(now, before, line) {
   const sign = { "asleep in": "☾", ended: "■", spins: "↻" }[verb] || "▶";
   const old = new Map(before.stack.join() === now.stack.join() ? before.vars : now.vars);
   const vars = now.vars.map(([name, value]) => `<dt>${safe(name)}</dt>` +
-    `<dd${name.length + value.length > 15 ? ` class="wide"` : ""}>${changed(old.get(name) !== value, safe(value))}</dd>`);
+    `<dd${name.length + value.length > 15 ? ` class="wide"` : ""}>${changed(old.get(name) !== value, safe(value).replaceAll("|", "|<wbr>"))}</dd>`);
   const stack = now.stack.map((name, depth) => `<li style="--in:${depth}">${safe(name)}</li>`);
   return `<h2>Process</h2><section class="process"><p class="status ${sign === "☾" ? "asleep" : ""}">` +
     `<i aria-hidden="true">${sign}</i><span>${verb} ` +
@@ -64,7 +64,7 @@ function connectionBox(socket, old, place, call, client, clientBefore, isAwaited
     (left ? arrow("out", "+" + count(left)) : "") +
     (socket.options.includes("TCP_CORK") ? `<span class="cork"></span>` : "");
   const notes = socket.options.filter(name => name !== "SO_REUSEADDR")
-    .map(name => changed(!was.options.includes(name), safe(name)));
+    .map(name => `<span>${changed(!was.options.includes(name), safe(name))}</span>`);
   if (socket.send.unacked) notes.push(`${count(socket.send.unacked)} unacknowledged`);
   if (socket.state !== "ESTABLISHED") notes.push(changed(was.state !== socket.state, safe(socket.state)));
   return `<section class="socket ${socket.fd === null ? "queued" : ""}" ${place}><h3>connection <span class="mono">` +
@@ -91,11 +91,11 @@ function picture(scene, { k: now, moved }, line, { choices = () => "", withChart
   const { status } = state.process, sleepsIn = calls => new RegExp(`^asleep in (${calls})`).test(status);
   const client = (s, name) => s.clients.find(c => c.name === name);
   const parts = state.sockets.map(socket => {
-    const where = socket.kind === "connection" ? place(socket.client) : `style="grid-row:3"`;
+    const where = socket.client ? place(socket.client) : `style="grid-row:3"`;
     const entry = s => s.epoll && s.epoll.entries.find(e => e.fd === socket.fd);
     const call = (isNew || now === 0) && scene.steps[now].call || {};
     const box = socket.kind !== "connection" ? listenerBox(socket, where, sleepsIn("accept")) :
-      connectionBox(socket, before.sockets.find(s => s.client === socket.client), where, call,
+      connectionBox(socket, before.sockets.find(s => s.recv && s.client === socket.client), where, call,
         client(state, socket.client), client(before, socket.client),
         sleepsIn("recv|read") && socket.fd !== null && [undefined, socket.client].includes(scene.steps[now].call?.on), scene.most);
     return (entry(state) ? epollEntry(entry(state), entry(before), where, !state.epoll.kind) : "") + box;
@@ -105,9 +105,9 @@ function picture(scene, { k: now, moved }, line, { choices = () => "", withChart
   const epoll = state.epoll ? `<div class="epoll ${sleepsIn("e?poll|select") ? "asleep" : ""}">` +
     `<h3>${state.epoll.kind || "epoll"} <span class="mono">${state.epoll.fd ?? ""}</span></h3></div>` : "";
   return `<div>${processPanel(state.process, before.process, line)}</div>` +
-    `<div class="net" style="--n:${scene.clients.length}"><h2>Kernel</h2><h2 class="client">Clients</h2>` +
+    `<div class="net" style="--n:${scene.clients.length}"><h2>Kernel</h2><h2 class="client">${scene.clients.some(name => name.length > 1) ? "Network" : "Clients"}</h2>` +
     `<div class="kernel"></div>${epoll}<h3 class="sockets">sockets</h3>` +
-    `${parts.join("")}${withChart ? chart(scene, now) : ""}</div>`;
+    `${parts.join("")}${withChart && scene.clients.length < 4 ? chart(scene, now) : ""}</div>`;
 }
 
 /* Both buffers over the run, as far as it has been shown. */

@@ -52,7 +52,7 @@ function viewOfPath(walk, path) {
 
 function sideHtml(run, other) {
   const change = !other && changeInWords(readChange(run.change)), name = safe(nameOf(run, other));
-  return `<article class="side ${["", "one"][run.clients.length] || "two"}"><p class="sentence" role="status"></p>` +
+  return `<article class="side ${["", "one", "two", "two"][run.clients.length] || "four"}"><p class="sentence" role="status"></p>` +
     `<section class="program"><h2 class="file">${other ? `<strong>${safe(nameOf(run, other))}</strong> ` : ""}` +
     `${safe(run.file)}${change ? ` <b>changed: ${change}</b>` : ""}</h2>` +
     `<div class="code" tabindex="0" role="region" aria-label="Source code of ${name}">${listing(run)}</div></section>` +
