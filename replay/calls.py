@@ -21,6 +21,7 @@ ARGUMENTS = {
     "dup2": "{fd}, {a}", "fcntl": "{fd}, {command}{mode}",
     "ioctl": "{fd}, FIONBIO, {number}", "epoll_create": "{fd}",
     "epoll_create1": "{created}", "epoll_ctl": "{fd}, {operation}, {of}, {mask}",
+    "connect": "{fd}, {address}",
     "epoll_wait": "{fd}, ..., {timeout}", "poll": "{asked}, {timeout}",
     "select": "{asked}, {timeout}", "nanosleep": "{timeout} ms", "exit": "{fd}"}
 NAMES = {"recvfrom": "recv", "sendto": "send", "exit_group": "exit",
@@ -40,7 +41,8 @@ ROLES = {**dict.fromkeys(("recv", "recvmsg", "read", "readv"), "recv"),
          "accept4": "accept"}
 OPTIONS = {(1, 2): "SO_REUSEADDR", (6, 1): "TCP_NODELAY", (6, 3): "TCP_CORK"}
 OTHERS = {(1, 15): "SO_REUSEPORT", (1, 9): "SO_KEEPALIVE", (1, 4): "SO_ERROR",
-          (1, 13): "SO_LINGER", (6, 12): "TCP_QUICKACK", (1, 20): "SO_RCVTIMEO"}
+          (1, 13): "SO_LINGER", (6, 12): "TCP_QUICKACK", (1, 20): "SO_RCVTIMEO",
+          (1, 10): "SO_OOBINLINE"}
 OPERATIONS = {1: "ADD", 2: "DEL", 3: "MOD"}
 BITS = {1: "EPOLLIN", 4: "EPOLLOUT", 8: "EPOLLERR", 16: "EPOLLHUP",
         0x2000: "EPOLLRDHUP", 1 << 30: "EPOLLONESHOT", 1 << 31: "EPOLLET"}
@@ -132,11 +134,12 @@ def timeout(name, args):
 
 
 class Calls:
-    """The program stops at entries and returns of system calls, in turn."""
+    """The program stops at entries and returns of system calls, in turn.
+    connects: we know the server to which it connects."""
 
-    def __init__(self):
-        self.numbers = {}
-        for name in [*ARGUMENTS, *NAMES, *STRANGE]:
+    def __init__(self, connects=False):
+        self.numbers, self.connects = {}, connects
+        for name in dict.fromkeys([*ARGUMENTS, *NAMES, *STRANGE]):
             with contextlib.suppress(gdb.error):  # not on this architecture
                 told = gdb.execute("catch syscall " + name, to_string=True)
                 gdb.execute("commands\nsilent\nend")
@@ -151,7 +154,7 @@ class Calls:
         fn = NAMES.get(name, name)
         call = dict(fn=fn, role=ROLES.get(fn, fn), args=args, strange=False,
                     fd=ctypes.c_int(args[0] & 0xFFFFFFFF).value)
-        if name in STRANGE:
+        if name in STRANGE and not (name == "connect" and self.connects):
             return dict(call, strange=True, text=f"{name}()")
         with contextlib.suppress(gdb.MemoryError):  # it will fail with EFAULT
             self.arguments(name, call, *args[:4])
@@ -176,7 +179,9 @@ class Calls:
         elif fn.endswith("sockopt"):
             call["option"] = {**OPTIONS, **OTHERS}.get((a, b), f"option {b}")
             call["number"] = memory(c, 1)[0] if fn == "setsockopt" else None
-        elif fn == "bind":
+            if (a, b, fn) == (1, 13, "setsockopt"):
+                call["reset"] = unpack("ii", c) == (1, 0)
+        elif fn in ("bind", "connect"):
             family, port = struct.unpack(">HH", memory(a, 4))
             host = "0.0.0.0" if not any(memory(a + 4, 4)) else \
                 ".".join(map(str, memory(a + 4, 4)))
@@ -219,6 +224,8 @@ class Calls:
             call["result"] = f"= -1 {errno.errorcode.get(-value, 'EINTR')}"
         elif call["fn"] == "exit":
             call["result"] = ""
+        elif call.get("option") == "SO_ERROR":
+            call["number"] = memory(call["args"][3], 1)[0]
         elif call["role"] == "wait":
             found = self.events(call, value, ready)
             call["events"] = [[fd, mask] for fd, mask in found]

@@ -19,7 +19,7 @@ STATES = {1: "ESTABLISHED", 4: "FIN_WAIT", 5: "FIN_WAIT", 7: "CLOSE",
           8: "CLOSE_WAIT", 9: "LAST_ACK", 11: "CLOSING"}
 UNACKNOWLEDGED = 4, 9  # FIN_WAIT1, LAST_ACK: its end is on the way
 TCP = socket.IPPROTO_TCP
-PORT = 8080
+PORT, SERVER = 8080, 9000
 HELD = 15  # TCP_CORK holds bytes for 20 s, see record.py
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -129,6 +129,24 @@ class Client:
                     got=len(self.got), segments=self.segments, does=does)
 
 
+class Server(Client):
+    """The server behind a proxy, on one connection. The name says whose pair it
+    belongs to: SA is the server for A. It accepts without being told to."""
+
+    @classmethod
+    def listen(cls):
+        cls.listener = socket.create_server(("127.0.0.1", SERVER))
+
+    def accept(self):
+        self.socket, _ = self.listener.accept()
+        self.port, self.state = SERVER, "open"
+
+    def shown(self):
+        does = {"new": "has no connection yet", "reset": "has no connection"}.get(
+            self.state, "has the request" if self.got else "is connected")
+        return dict(super().shown(), does=does)
+
+
 class Kernel:
     """taken: which client has a descriptor. received, sent: what the program
     has read from each accepted client, and given to send for it. strict: all
@@ -202,6 +220,9 @@ class Kernel:
     def follow(self, call):
         """Keeps the books at the return of a call."""
         fn, role, fd, value = call["fn"], call["role"], call["fd"], call["value"]
+        if fn == "connect" and call["result"].endswith("EINPROGRESS"):
+            self.clients[self.taken[fd]].accept()
+            self.received[self.taken[fd]], self.sent[self.taken[fd]] = 0, b""
         if role == "accept" and call["result"].endswith("ECONNABORTED"):
             self.received[self.queue()[0].name] = 0
         if value < 0:
@@ -220,6 +241,10 @@ class Kernel:
                 self.since = time.monotonic()
             if self.strict:
                 self.in_time(HELD)
+        elif fn == "socket" and self.listener is not None:
+            new = [c.name for c in self.clients.values()
+                   if isinstance(c, Server) and c.state == "new"]
+            self.taken.update({value: name for name in new[:1]})
         elif fn == "listen":
             self.listener = fd
         elif fn in ("dup", "dup2") or call.get("command", "")[:6] == "F_DUPF":
@@ -318,6 +343,8 @@ class Kernel:
             row["options"] = [
                 name for at, name in OPTIONS.items() if file.getsockopt(*at)
                 and (fd not in self.taken or name != "SO_REUSEADDR")]
+            if fd in self.taken and self.taken[fd] not in self.received:
+                return dict(row, client=self.taken[fd]), True
             if fd in self.taken:
                 return row, self.connection(row, file)
             if not file.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):

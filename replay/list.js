@@ -9,6 +9,7 @@ const PAIRS = [
   ["f-plain", "f-nodelay", "Three requests: Nagle's algorithm and TCP_NODELAY"],
   ["f-plain", "f-cork", "Three requests: Nagle's algorithm and TCP_CORK"],
   ["f-nodelay", "f-cork", "Three requests: TCP_NODELAY and TCP_CORK"],
+  ["k-stale", "k-stale-broken", "An old event: pairs closed last, and at once"],
 ];
 const WALKS = [["ex2", "Example 2"], ["ex3", "Example 3"], ["ex4", "Example 4"],
   ["ex4-broken", "Example 4 without its receive loop"]];

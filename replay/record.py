@@ -190,7 +190,13 @@ def record(name, path=None):
         build(directory, text, os.path.join(TOP, os.path.dirname(path or own)))
         ran = run(directory, scene=name, mine=bool(path), trusted=known)
     program = "yours" if path else scene["program"]
+    if "hidden" in scene:  # it begins with the sleep after these turns
+        shown = [s for s in ran["steps"] if s["turn"] >= scene["hidden"]]
+        last = max(i for i, s in enumerate(shown) if s["turn"] == scene["hidden"])
+        ran["steps"] = [dict(s, turn=s["turn"] - scene["hidden"])
+                        for s in shown[last:]]
     steps = finish(ran["steps"], program, text.split("\n"), known)
+    steps[0]["sentence"] = scene.get("begins", steps[0]["sentence"])
     notes = [] if shows_unset() or not path else [
         "This compiler cannot mark variables that are not set: such a variable"
         " shows what was in its memory before."]

@@ -16,6 +16,7 @@ FILES = {
     "ex5": ("ex5_cork/server.c", "ex3_epoll_lt/server.c"),
     "ex6": ("ex6_nodelay/server.c", "ex3_epoll_lt/server.c"),
     "f_pipelining": ("appendix/f_pipelining/server.c", "ex5_cork/server.c"),
+    "k_proxy": ("appendix/k_proxy/server.c", "appendix/c_echo_queues/server.c"),
 }
 
 REQUEST = "GET / HTTP/1.0\r\nHost: server\r\n\r\n"
@@ -58,16 +59,28 @@ HALF_CLOSE = [[connect("A")], [send("A", REQUEST), end("A")],
               [connect("B")], [send("B", HALF)], [end("B")]]
 RESET = [[connect("A")], [send("A", HALF)], [reset("A")]]
 SHORTAGE = [[connect("A")], [connect("B")], [send("A", REQUEST)], []]
+# SA is the server behind the proxy, on the connection that belongs to A. It acts
+# last before the three events: epoll reports its connection first.
+STALE = [[connect("A")], [send("A", REQUEST), end("A")],
+         [send("SA", "HTTP/1.0 200 OK\r\n")],
+         [reset("SA"), connect("B"), send("B", REQUEST), reset("A")]]
 
 RECEIVE_LOOP = ("    while (n > 0 && c->received < MAX_REQUEST)"
                 " n = receive_some(fd);\n", "")
 ACCEPT_LOOP = ("while (accept_connection(epoll, listener)) continue;",
                "accept_connection(epoll, listener);")
+BEHIND = dict(
+    program="k_proxy", mode="127.0.0.1:9000", turns=STALE, hidden=3,
+    names=["A", "SA", "B", "SB"],
+    begins="A has ended its stream, and still waits. SA is the server in A's pair.")
+CLOSE_LATER = ("    to_close[closing_pairs++] = fd;\n",
+               "    close(c->peer);\n    close(fd);\n")
 
 # Of each: title, program, turns; setup: from the first call on; change: text
 # of the program and what replaces it; limit: how many clients its descriptors
 # are enough for; mode: second argument; lazy: the clients' kernel delays
-# acknowledgments; hurry: the run must be quicker than that.
+# acknowledgments; hurry: the run must be quicker than that; names: the rows of
+# the picture; hidden: how many turns are not shown; begins: the first sentence.
 SCENES = {
     "ex1-one": dict(
         title="One client, and the second is refused", program="ex1",
@@ -115,6 +128,11 @@ SCENES = {
     "f-cork": dict(
         title="Three requests at once: TCP_CORK",
         program="f_pipelining", mode="cork", lazy=True, turns=PIPELINE),
+    "k-stale": dict(
+        title="An old event: pairs that are closed last", **BEHIND),
+    "k-stale-broken": dict(
+        title="An old event: pairs that are closed at once",
+        change=CLOSE_LATER, **BEHIND),
 }
 STORED = list(SCENES)  # these have a file in recordings/
 

@@ -74,6 +74,11 @@ def client_of(state, name):
     return next(c for c in state["clients"] if c["name"] == name)
 
 
+def pair(name):
+    """A, if SA is the server behind a proxy in A's pair; "" of a client."""
+    return name[1:] if re.fullmatch("S[A-Z]", name) else ""
+
+
 def segments(name, after, before):
     """How many segments have brought what the client just got."""
     n = client_of(after, name)["segments"] - client_of(before, name)["segments"]
@@ -119,6 +124,14 @@ LINES = [
     ("main", "return answered", "The program has served its one client."),
     ("main", "while (accept_connection(",
      "The loop accepts until the queue is empty."),
+    ("main", "else if (!connections[fd].closing)", lambda v: v.get("closing") and
+     "An earlier event has ended this pair: main skips the event."),
+    ("serve", "reset_pair(fd, strerror(socket_error",
+     "EPOLLERR is set, so serve calls reset_pair."),
+    ("close_pair", "to_close[",
+     "The program only remembers the pair: more events may be in the array."),
+    ("close_pairs", "int fd = to_close[",
+     "All events are handled: now the program closes the pair."),
     ("accept_connection", "connections[fd].received",
      "Entry {fd} of the table now belongs to the new client."),
     ("accept_connection", "if (!shortage && fd == -1) perror", lambda v:
@@ -172,6 +185,10 @@ def unused(sources):
 def line(step, text, known):
     told = rule(step["fn"], text, known)
     v = dict(step["state"]["process"]["vars"])
+    if told is which_event and int(v["fd"]) in step.get("fresh", ()):
+        here = socket_of(step["state"], int(v["fd"]))
+        return f"Descriptor {v['fd']} belongs to {here['client']} now, but this" \
+            " event is older."
     told = told(v) if callable(told) else told
     return told and told.format(**v)
 
@@ -239,6 +256,8 @@ def setsockopt(call, after, before):
     here = socket_of(before, call["fd"])
     if call["value"] < 0:
         return failed(call)
+    if call.get("reset") and "client" in here:
+        return f"SO_LINGER is set: close will send a reset to {here['client']}."
     if option == "SO_REUSEADDR" and on:
         return "SO_REUSEADDR is set: bind succeeds even soon after a restart."
     if option == "TCP_NODELAY" and on:
@@ -285,8 +304,9 @@ def wait(call, after, before):
         return f"{call['timeout']:,} ms are over, and nothing was ready." if \
             call["timeout"] else f"{fn} does not wait: nothing is ready."
     if len(events) > 1:
+        *most, last = [str(fd) for fd, _ in events]
         return f"{fn} reports {len(events)} descriptors:" \
-            f" {' and '.join(str(fd) for fd, _ in events)}."
+            f" {', '.join(most)} and {last}."
     fd, mask = events[0]
     here, names = socket_of(after, fd), mask.split("|")
     if len(names) > 1:
@@ -298,6 +318,9 @@ def wait(call, after, before):
             " in the queue"
     elif mask in ("EPOLLOUT", "POLLOUT", "write"):
         told = "there is room to send"
+        name = here.get("client", "")
+        if pair(name) and not client_of(after, name)["got"]:
+            told = "connect has a result"
     elif mask not in ("EPOLLIN", "POLLIN", "read") or "client" not in here:
         told = mask + ", because both directions are shut down" * (
             mask in ("EPOLLHUP", "POLLHUP"))
@@ -315,7 +338,10 @@ def write(call, after, before):
 
 
 def close(call, after, before):
-    return f"The program closes the connection of {call['client']};" \
+    was, now = (client_of(state, call["client"])["state"]
+                for state in (before or after, after))
+    lost = ", which gets a reset" * (was != now == "reset")
+    return f"The program closes the connection of {call['client']}{lost};" \
         f" descriptor {call['fd']} is free."
 
 
@@ -328,7 +354,28 @@ def shutdown(call, after, before):
     return f"shutdown ends the stream, and {here['client']} reads its end."
 
 
+def connect(call, after, before):
+    if call["result"].endswith("EINPROGRESS"):
+        return "connect fails with EINPROGRESS: it does not wait for the server."
+    return failed(call)
+
+
+def getsockopt(call, after, before):
+    name = socket_of(after, call["fd"]).get("client", "")
+    if call["value"] < 0:
+        return failed(call)
+    if call["option"] != "SO_ERROR" or call["number"] or not name:
+        return f"getsockopt returns {call['value']}."
+    return "SO_ERROR is 0: " + (
+        f"the connection to the server, {name}, is there." if pair(name) else
+        f"the connection of {name} has no error.")
+
+
 def socket(call, after, before):
+    name = socket_of(after, call["value"]).get("client")
+    if name:
+        return f"socket returns descriptor {call['value']}, for a connection to" \
+            " the server."
     return f"socket returns descriptor {call['value']}, a socket without an" \
         " address."
 
@@ -345,7 +392,8 @@ def fcntl(call, after, before):
 
 
 CALLS = {f.__name__: f for f in (accept, recv, send, setsockopt, epoll_ctl, wait,
-                                 write, close, shutdown, socket, bind, fcntl)}
+                                 write, close, shutdown, socket, bind, fcntl,
+                                 connect, getsockopt)}
 CALLS.update({
     "writev": write, "ioctl": fcntl,
     "listen": "The kernel now accepts connections, and keeps them in a queue.",
@@ -425,6 +473,8 @@ def client(step, before):
         return f"{name} finds its connection reset, and cannot go on."
     if verb == "end":
         return f"{name} ends its stream; it can still receive."
+    if verb == "reset" and pair(name):
+        return f"The server resets {name}, its connection for {pair(name)}."
     if verb == "reset":
         return f"{name} resets the connection."
     if verb == "acknowledge":
@@ -433,6 +483,9 @@ def client(step, before):
             f" {now}." if now != "in 0 segments" else \
             f"{name} acknowledges. It already has all that was sent."
     sent = now["sent"] - client_of(before, name)["sent"]
+    if pair(name):
+        return f"The server sends a part of its response to {pair(name)}," \
+            f" {some(sent)}; the kernel keeps them."
     whole = now["does"].startswith("waits")
     told = f"{name} sends a part of its request, {some(sent)};"
     if sent < now["sent"]:
@@ -477,6 +530,11 @@ def waits(program, state, call):
             if c["does"].startswith("waits")]
     if not state["process"]["status"].startswith("asleep"):
         return rows
+    if any(pair(c["name"]) for c in state["clients"]):
+        # A proxy waits for the server, not for a client that waits for it.
+        asking = [name for name, _, _ in rows]
+        state = dict(state, sockets=[s for s in state["sockets"]
+                                     if s.get("client") not in asking])
     whom = []
     if call["role"] in ("recv", "send"):
         here = socket_of(state, call["fd"])

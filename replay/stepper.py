@@ -4,6 +4,7 @@ The program stops at each entry and return of a system call, and at each line
 for which sentences.py has a sentence. At the entry of a call in which it would
 sleep, the clients act: nothing depends on a clock.
 """
+import contextlib
 import json
 import os
 import re
@@ -37,13 +38,13 @@ class Stepper:
         self.mine, self.trusted = mine, trusted
         names = scene.get("names") or dict.fromkeys(
             a[0] for turn in self.turns for a in turn)
-        self.clients = {name: kernel.Client(name, scene.get("lazy", False))
-                        for name in names}
+        self.clients = {name: (kernel.Server if name[1:] else kernel.Client)(
+            name, scene.get("lazy", False)) for name in names}
         self.recording = scene.get("setup", False)
         self.hurry = scene.get("hurry", False)
         self.steps, self.call, self.done, self.turn = [], None, False, 0
         self.idle, self.idle_at, self.printed, self.skipped = 0, [], 0, 0
-        self.visits = {}
+        self.visits, self.fresh = {}, set()
         self.line, self.fn, self.wait_line, self.early = 1, "main", 0, 0
         self.event, self.since, self.stuck = None, None, None
         self.port, self.listens, self.naps = None, None, 0
@@ -59,7 +60,7 @@ class Stepper:
             number, size = int(value), kind.sizeof
             if name == "operation" and number in calls.OPERATIONS:
                 return [[name, calls.OPERATIONS[number]]]
-            if name == "events":
+            if re.search(r"\b(events|watched)$", name):
                 return [[name, calls.bits(number)]]
             unset = number % 256 ** size in (  # the patterns of gcc and clang
                 int("FE" * size, 16), int("AA" * size, 16))
@@ -104,6 +105,10 @@ class Stepper:
         if shortage and shortage.type.code == gdb.TYPE_CODE_BOOL and \
                 shortage.value():
             pairs.append(["shortage", "true"])
+        with contextlib.suppress(gdb.error):  # other programs have none
+            if self.fn == "main" and gdb.parse_and_eval(
+                    "connections[fd].closing"):
+                pairs.append(["closing", "true"])
         return pairs
 
     def process(self, status):
@@ -214,8 +219,13 @@ class Stepper:
         if call["role"] == "wait":
             frames = calls.frames()
             self.wait_line = frames[0][1] if frames else 0
-            self.reported = call.get("events", [])
+            self.reported, self.fresh = call.get("events", []), set()
+        if call["role"] in ("accept", "socket"):
+            self.fresh.add(call["value"])
         if call["role"] == "write":
+            for client in self.clients.values():  # each time, another port
+                call["data"] = call.get("data", "").replace(
+                    f"127.0.0.1:{client.port or '-'}", client.name)
             self.printed += max(call["value"], 1)
             last = self.steps[-1].get("call", {}) if self.steps else {}
             if self.printed > FLOOD:
@@ -356,7 +366,10 @@ class Stepper:
         gdb.events.stop.connect(lambda event: setattr(self, "event", event))
         self.pid = gdb.selected_inferior().pid
         self.kernel = kernel.Kernel(self.pid, self.clients, not self.mine)
-        self.calls = calls.Calls()
+        servers = [name for name in self.clients if name[1:]]
+        if servers:
+            kernel.Server.listen()
+        self.calls = calls.Calls(bool(servers))
         places = self.breakpoints(source)
         self.code = sentences.plain(source).split("\n")
         # Functions that only make a call: their callers say more.
@@ -378,7 +391,7 @@ class Stepper:
             elif self.call:
                 self.back()
             elif gdb.selected_frame().pc() in places:
-                self.step("line", "running")
+                self.step("line", "running", fresh=sorted(self.fresh))
             else:
                 self.entry()
         return None

@@ -437,7 +437,8 @@ def check_axe():
         for size in (PROJECTOR, PHONE):
             for theme in ("light", "dark"):
                 for address in ("", "#ex2-stall/12", "#ex4-broken/19", "#f-cork/18",
-                                "#ex4-long+ex4-broken/20", "#play-ex2:0"):
+                                "#ex4-long+ex4-broken/20", "#k-stale+k-stale-broken/28",
+                                "#play-ex2:0"):
                     browser.show(address, size, theme)
                     browser.js(AXE.read_text())
                     found = browser.wait(

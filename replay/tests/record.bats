@@ -194,3 +194,9 @@ PYTHON
     if s["kind"] == "call" and s["fn"] in ("send_some", "receive_some"):
         assert "n" not in dict(s["state"]["process"]["vars"]), path'
 }
+
+@test "replay: an old event costs B its connection only where pairs are closed at once" {
+  recordings 'if r["program"] == "k_proxy":
+    assert [6, "EPOLLERR|EPOLLHUP"] in reports
+    assert state["clients"][2]["state"] == ("reset" if "change" in r else "open")'
+}
