@@ -55,8 +55,9 @@ def link(match, path):
     there = normpath(f"{dirname(path)}/{name}".lstrip("/"))
     there += "/README.md" if (TOP / there).is_dir() else ""
     if not (TOP / there).is_file():
-        broken.append(f"{path}: {target}")
-        return match[0]
+        if "/" not in there or (TOP / there.split("/")[0]).exists():
+            broken.append(f"{path}: {target}")
+        return ""  # into a folder that was taken out: text without a link
     linked.add(there)
     return f'{match[1]}="{html.escape(relpath(page_of(there), dirname(page_of(path)) or ".") + mark + anchor)}"'
 
