@@ -352,7 +352,7 @@ class Stepper:
                 if source[n - 1].strip().startswith("while"):
                     # gcc begins a loop with a jump to its condition.
                     code = gdb.selected_frame().architecture().disassemble(pc)
-                    jump = re.match(r"(?:jmp|b) +0x(\w+)", code[0]["asm"])
+                    jump = re.match(r"(?:jmp|b)\s+0x(\w+)", code[0]["asm"])
                     pc = int(jump[1], 16) if jump else pc
                 places.add(pc)
         for pc in places:
