@@ -49,5 +49,5 @@ $(NUMBERS:%=watch%): watch%: ex%
 # An old name.
 check-replay: test-replay
 
-.PHONY: record record-play check-play update-recordings update-notes test-replay check-replay zoo \
+.PHONY: record record-play check-play update-recordings test-replay check-replay zoo \
         $(NUMBERS:%=watch%) $(NUMBERS:%=replay%)

@@ -157,7 +157,7 @@ class Browser:
         self.driver.find_element("css selector", selector).click()
 
     def is_at(self, place):
-        now = self.wait(f"for (let n = 0; n < 50 && place() !== '{place}'; n++) await wait(10);"
+        now = self.wait(f"for (let n = 0; n < 500 && place() !== '{place}'; n++) await wait(10);"
                         "return place();")
         assert now == place, f"{now}, not {place}"
 
