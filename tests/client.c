@@ -15,8 +15,9 @@
  *   wait        prints "ready" and waits for SIGUSR1
  *   reset       leaves with a reset
  *
- * Leaves after the last action, and after a minute at the latest. A send or a
- * read waits at most PATIENCE seconds (an environment variable; default: 2).
+ * Leaves after the last action, and after 60 times PATIENCE seconds at the
+ * latest (an environment variable; default: 2). A send or a read waits at most
+ * PATIENCE seconds.
  * Sending to a server that has closed the connection is not an error. A reset
  * while reading is reported on stderr.
  *
@@ -233,7 +234,7 @@ int main(int argc, char *argv[])
 {
     const char *seconds = getenv("PATIENCE");
     if (seconds != NULL) patience = number(seconds, 600);
-    alarm(60 + (unsigned int)patience);
+    alarm(60 * (unsigned int)patience);
     /* Blocked from the start, so that an early SIGUSR1 is not lost. */
     sigset_t set;
     sigemptyset(&set);
