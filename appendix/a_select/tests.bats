@@ -89,7 +89,7 @@ needs_descriptors() {
   needs_descriptors
   look='main: the listener and MAX_DESCRIPTORS'
   did='the test starts the server with 1,100 open descriptors'
-  run timeout 5 bash -c '
+  run timeout $((PATIENCE * 3)) bash -c '
     for fd in {3..1100}; do eval "exec $fd</dev/null"; done
     exec "$@"' bash "$bin/$EXAMPLE" $((10000 + RANDOM % 20000))
   assert_exits 1 "socket: $EMFILE"

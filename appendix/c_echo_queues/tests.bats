@@ -187,7 +187,7 @@ await_stall() {
   local program
   look='port_argument, and open_listener: INADDR_LOOPBACK'
   for program in c_echo_queues:bind echo_client:connect; do
-    run timeout 5 strace -o "$trace" \
+    run timeout $((PATIENCE * 3)) strace -o "$trace" \
       -e "inject=${program#*:}:error=ENOMEM" "$bin/${program%:*}"
     assert_trace "^${program#*:}\(.*htons\(10000\).*\"127\.0\.0\.1\""
   done
@@ -358,7 +358,7 @@ costs_one_client() {
 # assert_client_says TEXT [STRACE-OPTION...]: its last line, and exit status 1.
 assert_client_says() {
   need_strace
-  run timeout 8 strace -o "$trace" "${@:2}" "$bin/echo_client" "$port"
+  run timeout $((PATIENCE + 6)) strace -o "$trace" "${@:2}" "$bin/echo_client" "$port"
   [[ $status -eq 1 && $output == *"$1" ]] || fail "status 1: $1" "status $status: $output"
 }
 

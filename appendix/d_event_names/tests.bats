@@ -225,7 +225,7 @@ count_events() { grep -c -E -e "$1" "$err" || true; }
 @test "listens on port 9999 of all addresses, if no port is given" {
   look='port_argument and open_listener'
   did="the test starts $EXAMPLE without an argument"
-  ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 run timeout 5 strace -o "$trace" \
+  ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 run timeout $((PATIENCE * 3)) strace -o "$trace" \
     -e inject=bind:error=EADDRINUSE "$bin/$EXAMPLE"
   assert_trace 'bind\(.*htons\(9999\).*"0\.0\.0\.0"'
 }
@@ -235,7 +235,7 @@ count_events() { grep -c -E -e "$1" "$err" || true; }
   look=port_argument
   for wrong in hello 0 70000 80x '8080 extra'; do
     # shellcheck disable=SC2086
-    run timeout 5 "$bin/$EXAMPLE" $wrong
+    run timeout $((PATIENCE * 3)) "$bin/$EXAMPLE" $wrong
     [[ $status -eq 2 && $output == usage:*"'${wrong#* }'" && ${#lines[@]} -eq 1 ]] ||
       fail "exit status 2, and one line: usage: ... '${wrong#* }'" "status $status: $output"
   done

@@ -183,7 +183,7 @@ END
   for mode in cork gather; do
     start_in_mode "$mode"
     did="fuzz.py sends the random requests of $count clients, in mode $mode"
-    run timeout 60 "$top/appendix/f_pipelining/fuzz.py" "$port" 1 "$count"
+    run timeout $((PATIENCE * 30)) "$top/appendix/f_pipelining/fuzz.py" "$port" 1 "$count"
     [ "$status" -eq 0 ] ||
       fail 'the responses that fuzz.py expects' "$(what_happened || echo "$output")"
     survives "$count"
@@ -330,7 +330,7 @@ resident() { awk '/^VmRSS/ { print $2 }' "/proc/$server/status"; }
     grown=$(($(resident) - before))
     [ "$grown" -lt 1000 ] || fail 'less than 1,000 KiB more memory' "$grown KiB"
     assert_sleeps
-    timeout 20 cat <&"$flooded" >"$dir/answer"
+    timeout $((PATIENCE * 10)) cat <&"$flooded" >"$dir/answer"
     exec {flooded}<&-
     wait "$flooder"
     assert_answers 80001 "$dir/answer"
@@ -376,7 +376,7 @@ resident() { awk '/^VmRSS/ { print $2 }' "/proc/$server/status"; }
   for wrong in hello 0 70000 80x '' '8080 corks' '8080 80' '8080 cork extra'; do
     read -r -a words <<<"$wrong"
     did="the test starts $EXAMPLE with the arguments: $wrong"
-    run timeout 5 "$bin/$EXAMPLE" "${words[@]-}"
+    run timeout $((PATIENCE * 3)) "$bin/$EXAMPLE" "${words[@]-}"
     [[ $status -eq 2 && ${#lines[@]} -eq 1 &&
       $output == usage:*'[port [plain|nodelay|cork|gather]]'* ]] ||
       fail 'exit status 2, and one line: usage: ...' "status $status: $output"

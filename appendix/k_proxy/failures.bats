@@ -125,7 +125,7 @@ load peer
   assert_rejects extra 8080 127.0.0.1:9000 extra
   for wrong in 127.0.0.1 127.0.0.1: 127.0.0.1:+9 127.0.0.1:65536 ''; do assert_rejects "$wrong" 8080 "$wrong"; done
   assert_rejects '' 8080
-  run timeout 5 "$bin/$EXAMPLE" 8080 ::1:9000
+  run timeout $((PATIENCE * 3)) "$bin/$EXAMPLE" 8080 ::1:9000
   assert_exits 1 '::1: .*'
   look=open_listener
   after_port=(127.0.0.1:9000)
