@@ -17,8 +17,8 @@
  *
  * Leaves after the last action, and after 60 times PATIENCE seconds at the
  * latest (an environment variable; default: 2). A send or a read waits at most
- * PATIENCE seconds. Sending to a server that has closed the connection is not an
- * error. A reset while reading is reported on stderr.
+ * PATIENCE seconds. Sending to a server that has closed the connection is not
+ * an error. A reset while reading is reported on stderr.
  *
  * Exit status: 1, no connection; 2, a wrong command line; 3, the server did
  * not take the data, or did not end its stream, in time.
