@@ -178,6 +178,10 @@ server_ended() {
   local stat
   ! { read -r stat <"/proc/$server/stat"; } 2>/dev/null || [[ ${stat##*) } == [ZX]* ]]
 }
+is_asleep() {
+  local stat
+  { read -r stat <"/proc/$server/stat"; } 2>/dev/null && [[ ${stat##*) } == S* ]]
+}
 listens_or_ended() {
   local line=''
   while read -r line; do
@@ -222,6 +226,12 @@ start_server() {
       "$(what_happened || echo 'it did not')"
     return 1
   fi
+  # What calls more after it has said that it listens may not have opened all.
+  local i
+  for ((i = 0; i < 100 && ${#trait[start_calls]} == 0; i++)); do
+    if is_asleep; then break; fi
+    sleep 0.01
+  done
   descriptors_at_start=$(descriptors)
 }
 
