@@ -432,6 +432,7 @@ static void count_clients(const char *text, int again)
     pid_t processes[PROCESSES];
     int *counts = mmap(NULL, sizeof(int[PROCESSES]), PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (counts == MAP_FAILED) die("mmap");
     for (int i = 0; i < PROCESSES; i++) {
         if ((processes[i] = must(fork(), "fork")) != 0) {
             must(waitpid(processes[i], &status, WUNTRACED), "waitpid");

@@ -397,7 +397,7 @@ static void supervise(const sigset_t *signals)
             first = number + 1;
             signal = 0;
         }
-        /* Each has said why it cannot serve. */
+        /* None is left, and one has just said why it cannot serve. */
         if (exited && missing == workers) end(EXIT_FAILURE);
         if (missing > 0) alarm(1);
     }
